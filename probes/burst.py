@@ -1,0 +1,136 @@
+"""The frozen record of one measured stretch of the target.
+
+A burst holds raw measurements only; everything derived from them lives in pure functions (``gputune.stats``).
+All times are seconds of ``CLOCK_MONOTONIC``, which is one clock for all processes of a machine.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from gputune.probes.settings import Settings
+
+
+class Purpose(Enum):
+    """Why a burst was run."""
+
+    BASELINE = "baseline"
+    CEILING = "ceiling"
+    TRIAL = "trial"
+    PROOF = "proof"
+
+
+class StallKind(Enum):
+    """What the main thread did, outside its ordinary steps, while the training loop stood still."""
+
+    EPOCH = "epoch"
+    """From the end of one pass over the training loader to the first batch of the next."""
+    VALIDATION = "validation"
+    """Another loader was iterated between two training batches."""
+    CHECKPOINT = "checkpoint"
+    """``torch.save`` ran."""
+    LOGGING = "logging"
+    """A known logger's call (TensorBoard's SummaryWriter) ran."""
+    COPY = "copy"
+    """Tensors were moved from host to device by a call of the main thread."""
+
+
+class Stall(msgspec.Struct, frozen=True):
+    """One timed event on the main thread."""
+
+    kind: StallKind
+    start_s: float
+    duration_s: float
+    batch: int
+    """How many training batches the target had consumed when it began (counted over the whole run)."""
+
+
+class WorkerBatch(msgspec.Struct, frozen=True, array_like=True):
+    """How one batch was made, as stamped inside the worker (or on the main thread when num_workers is 0)."""
+
+    worker: int
+    start_s: float
+    """When fetching began."""
+    fetch_s: float
+    """Wall time of reading and transforming the samples, collation not included."""
+    collate_s: float
+    cpu_s: float
+    """CPU time of fetch and collation on the fetching thread."""
+    idle_s: float
+    """How long the worker had waited for work before this batch."""
+
+
+class HostUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the machine did during a burst; ``None`` where it could not be read."""
+
+    cpu_cores: float | None = None
+    """Cores kept busy by the target and its descendants."""
+    other_cpu_cores: float | None = None
+    """Cores kept busy by everything else on the machine."""
+    rss_bytes: int | None = None
+    """Resident memory of the target's process tree."""
+    read_bytes: int | None = None
+    """Bytes the tree read from storage."""
+
+
+class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What the GPU did during a burst; ``None`` where it could not be read. Utilisation is in percent."""
+
+    utilization: float | None = None
+    """Mean share of time in which at least one kernel ran (NVML); corroboration, not the verdict."""
+    sm_utilization: float | None = None
+    """Mean share of SMs with work (GPM, Hopper and newer)."""
+    memory_used_bytes: int | None = None
+    power_w: float | None = None
+    sm_clock_mhz: float | None = None
+    throttle_reasons: tuple[str, ...] = ()
+    energy_j: float | None = None
+
+
+class Burst(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured stretch under one set of settings.
+
+    ``period_s[k]`` is the time from the return of ``next()`` for batch k-1 to its return for batch k, so it holds
+    the step on batch k-1 and the wait for batch k; ``wait_s[k]`` is the part of it blocked in ``next()``. Batches
+    whose period holds an epoch end or a validation are in ``stalls`` instead and not in the arrays.
+    """
+
+    settings: Settings
+    purpose: Purpose
+    start_s: float
+    end_s: float
+    swap_s: float = 0.0
+    """Tear-down plus start-up of the hot swap before the burst."""
+    first_batch_s: float = 0.0
+    """From the swap to the first batch: worker start-up plus one service time."""
+    warmup_batches: int = 0
+    period_s: list[float] = []
+    wait_s: list[float] = []
+    samples: list[int] = []
+    """Samples in each measured batch."""
+    ready: list[int] = []
+    """Batches that lay ready in the queue before each wait (-1: unknown)."""
+    workers: list[WorkerBatch] = []
+    stalls: list[Stall] = []
+    batches_total: int = 0
+    """Training batches consumed since the start of the target, at the end of this burst."""
+    steps: int = 0
+    """Optimiser steps seen during the measured batches."""
+    batch_bytes: int = 0
+    """Bytes of tensors in one batch (0: unknown)."""
+    abandoned: bool = False
+    """Ended early because it was clearly losing."""
+    host: HostUse = HostUse()
+    gpu: GpuUse = GpuUse()
+
+
+class Infeasible(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial that could not run; the target was put back to its last good settings."""
+
+    settings: Settings
+    purpose: Purpose
+    reason: str
+    """One line: exception type and message, or which deadline passed."""
+    cost_s: float = 0.0

@@ -1,0 +1,149 @@
+"""What tuner and agent say to each other: orders one way, events the other.
+
+Messages are msgpack with a length prefix over two inherited pipes (see :mod:`gputune.probes.channel`); strict
+types on both sides, no pickle. The agent answers each order with exactly one :class:`Measured`,
+:class:`TrialFailed` or :class:`Refused`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.settings import Settings
+
+PROTOCOL_VERSION = 1
+
+
+class Length(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a burst may and must be. It ends when the rate is known to ``precision`` or ``max_s`` is over."""
+
+    warmup_batches: int = 3
+    """Discarded at least; the agent discards more when workers have to fill the pipeline."""
+    min_batches: int = 12
+    min_s: float = 0.8
+    max_s: float = 6.0
+    precision: float = 0.02
+    """Relative half-width of the 90 % interval of the mean period at which to stop."""
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):
+    """Order: run one burst under ``settings`` (hot-swapped at the next batch boundary)."""
+
+    id: int
+    purpose: Purpose
+    settings: Settings
+    length: Length = Length()
+    replay: bool = False
+    """Hand out cached batches instead of loading: the ceiling."""
+    deadline_s: float = 30.0
+    """No batch for this long after the swap means the trial failed."""
+    abandon_below: float | None = None
+    """Samples per second; a burst clearly below is ended early."""
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, tag="release"):
+    """Order: stop conducting; let the script run on as if we were not there."""
+
+
+Order = Measure | Release
+
+
+class LoaderSite(msgspec.Struct, frozen=True, kw_only=True):
+    """One place in the source that constructs loaders, and what is known about the loader under it."""
+
+    file: str
+    """Absolute path of the first frame outside torch's own data package."""
+    line: int
+    function: str = ""
+    user_file: str = ""
+    """First frame outside installed libraries; empty when it is the same frame."""
+    user_line: int = 0
+    loader_class: str = "DataLoader"
+    dataset_class: str = ""
+    dataset_length: int | None = None
+    batches_per_epoch: int | None = None
+    iterable: bool = False
+    batch_size: int | None = None
+    settings: Settings = Settings()
+    start_method: str = ""
+    role: str = "unknown"
+    """``train``, ``validation``, ``inference`` or ``unknown`` (not iterated yet)."""
+    batches: int = 0
+    """Batches this site's loaders have handed out so far."""
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """A restriction on what may be tried with the training loader, and why."""
+
+    setting: str
+    allowed: list[int]
+    """The only values allowed."""
+    reason: str
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What the target runs on, as seen from inside it."""
+
+    pid: int
+    python: str
+    torch: str
+    device: str = "cpu"
+    """``cpu``, ``cuda:0``, ...: where the script's work happens, as far as the agent can tell."""
+    device_uuid: str = ""
+    """UUID of the GPU used, as NVML spells it; empty without one."""
+    device_name: str = ""
+    start_method: str = "fork"
+    hot_swap: bool = True
+    """False when the start-up self-test failed; then each trial needs a fresh process."""
+    hot_swap_reason: str = ""
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
+    """Event: the agent has found the training loader and waits for orders."""
+
+    protocol: int
+    environment: Environment
+    loader: LoaderSite
+    """The loader that trains (or, in an inference script, the one that is consumed)."""
+    loaders: list[LoaderSite]
+    gates: list[Gate] = []
+    startup_s: float = 0.0
+    """From process start to the first batch."""
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
+    """Event: a burst is complete."""
+
+    id: int
+    burst: Burst
+    loaders: list[LoaderSite] = []
+
+
+class TrialFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """Event: the settings could not run; the loop is back on its last good settings, no sample lost."""
+
+    id: int
+    infeasible: Infeasible
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
+    """Event: the order cannot be carried out in this process (no hot swap); start a fresh one with the settings."""
+
+    id: int
+    reason: str
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    """Event without an answer: something worth showing while waiting."""
+
+    text: str
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True, tag="trouble"):
+    """Event: the agent could not attach or keep attached; the user's program runs on untouched."""
+
+    reason: str
+
+
+Event = Hello | Measured | TrialFailed | Refused | Progress | Trouble

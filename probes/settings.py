@@ -1,0 +1,132 @@
+"""What gputune may change about a loader: :class:`Settings` and the table that describes each setting.
+
+Adding a setting is adding a field, an entry in :data:`SETTINGS` and an applier in the agent.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+DEFAULT_PREFETCH_FACTOR = 2
+"""What torch uses when ``prefetch_factor`` is not given and ``num_workers > 0``."""
+
+
+class Safety(Enum):
+    """What changing a setting may do to the training run."""
+
+    SAFE = "safe"
+    """Identical batches in identical order for map-style data."""
+    GATED = "gated"
+    """Safe only after a check of the dataset (open handles, unsharded iterable)."""
+    ORDER = "order"
+    """Same samples, another shuffle order from the second epoch on at a fixed seed."""
+    SEMANTIC = "semantic"
+    """Changes what the model sees; searched only when the user asks with ``--allow``."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One frozen set of loader settings.
+
+    Build it through :meth:`make`, which brings dependent values into the only form torch accepts.
+    """
+
+    num_workers: int = 0
+    prefetch_factor: int | None = None
+    """Batches each worker keeps ready; ``None`` exactly when ``num_workers`` is 0."""
+    pin_memory: bool = False
+    persistent_workers: bool = False
+    in_order: bool = True
+
+    @classmethod
+    def make(cls, **values: Any) -> Settings:
+        """Return valid settings: prefetch and persistence need workers, workers need a prefetch factor."""
+        workers = int(values.get("num_workers", 0))
+        if workers == 0:
+            values.update(prefetch_factor=None, persistent_workers=False, in_order=True)
+        elif values.get("prefetch_factor") is None:
+            values["prefetch_factor"] = DEFAULT_PREFETCH_FACTOR
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> Settings:
+        """Return these settings with some values changed, valid again."""
+        return Settings.make(**{**msgspec.structs.asdict(self), **changes})
+
+    def differences(self, other: Settings) -> dict[str, tuple[Any, Any]]:
+        """Return ``{name: (mine, theirs)}`` for every value that differs."""
+        mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
+    def dataloader_kwargs(self) -> dict[str, Any]:
+        """Return keyword arguments ``torch.utils.data.DataLoader`` accepts; defaults torch rejects are dropped."""
+        kwargs: dict[str, Any] = {"num_workers": self.num_workers, "pin_memory": self.pin_memory}
+        if self.num_workers:
+            kwargs["prefetch_factor"] = self.prefetch_factor
+            kwargs["persistent_workers"] = self.persistent_workers
+            if not self.in_order:
+                kwargs["in_order"] = False
+        return kwargs
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value}" for name, value in self.dataloader_kwargs().items())
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table of settings."""
+
+    name: str
+    kind: type
+    choices: tuple[Any, ...]
+    """Values the search considers; the machine's limits cut this further."""
+    safety: Safety
+    summary: str
+    needs_accelerator: bool = False
+
+    def parse(self, text: str) -> Any:
+        """Return the value that ``text`` from a command line or file stands for.
+
+        Raises:
+            ValueError: with the rule, when the text is no value of this setting.
+        """
+        if self.kind is bool:
+            words = {"true": True, "1": True, "yes": True, "on": True}
+            words |= {"false": False, "0": False, "no": False, "off": False}
+            if text.strip().lower() not in words:
+                raise ValueError(f"{self.name} takes true or false, not {text!r}")
+            return words[text.strip().lower()]
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError(f"{self.name} takes a whole number, not {text!r}") from None
+        lowest = 0 if self.name == "num_workers" else 1
+        if not lowest <= value <= 1024:
+            raise ValueError(f"{self.name} takes {lowest} to 1024, not {value}")
+        return value
+
+
+_TABLE = (
+    Setting(
+        name="num_workers", kind=int, choices=(0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64),
+        safety=Safety.GATED, summary="loader worker processes; 0 loads on the training thread",
+    ),
+    Setting(
+        name="prefetch_factor", kind=int, choices=(1, 2, 4, 8, 16),
+        safety=Safety.SAFE, summary="batches each worker keeps ready",
+    ),
+    Setting(
+        name="pin_memory", kind=bool, choices=(False, True), needs_accelerator=True,
+        safety=Safety.SAFE, summary="copy batches into page-locked memory for faster transfers",
+    ),
+    Setting(
+        name="persistent_workers", kind=bool, choices=(False, True),
+        safety=Safety.ORDER, summary="keep workers alive between epochs",
+    ),
+    Setting(
+        name="in_order", kind=bool, choices=(True, False),
+        safety=Safety.SEMANTIC, summary="hand out batches in the sampler's order",
+    ),
+)
+SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _TABLE}
+"""Every setting by name, in the order reports show them."""

@@ -1,0 +1,231 @@
+"""The record of one campaign: versioned, frozen, JSON on disk.
+
+A campaign fills a :class:`Run`; every view (report, export, gate) is a function of it and of nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gputune._version import __version__
+from gputune.errors import RecordError
+from gputune.probes.burst import Burst, Infeasible
+from gputune.probes.protocol import Environment, Gate, LoaderSite
+from gputune.probes.settings import Settings
+
+SCHEMA_VERSION = 1
+"""1: first published form."""
+MAX_FILE_BYTES = 64 << 20
+RUN_FILE = "run.json"
+
+
+class Status(Enum):
+    """How a campaign ended."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    SCRIPT_ENDED = "script_ended"
+    SCRIPT_FAILED = "script_failed"
+    NO_LOADER = "no_loader"
+
+
+class Outcome(Enum):
+    """What the campaign concluded."""
+
+    RECOMMENDED = "recommended"
+    NOTHING_TO_GAIN = "nothing_to_gain"
+    NOT_PROVED = "not_proved"
+    MACHINE_LIMIT = "machine_limit"
+    UNKNOWN = "unknown"
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine's limits; ``None`` where they could not be read."""
+
+    cpus: int | None = None
+    effective_cpus: float | None = None
+    """The smallest of affinity and cgroup quota."""
+    cpu_model: str = ""
+    memory_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    shm_free_bytes: int | None = None
+    open_files_limit: int | None = None
+    gpu: str = ""
+    driver: str = ""
+    platform: str = ""
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One tried set of settings."""
+
+    number: int
+    phase: str
+    """``search`` or ``shrink``."""
+    settings: Settings
+    why: str = ""
+    """What made the search propose it, in a few words."""
+    predicted_samples_per_s: float | None = None
+    burst: Burst | None = None
+    infeasible: Infeasible | None = None
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """Two adjacent proof bursts: the user's settings and the candidate's."""
+
+    user: Burst
+    candidate: Burst
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """The comparison that a recommendation rests on."""
+
+    candidate: Settings
+    pairs: list[Pair]
+    ratio: float
+    """Candidate throughput / user throughput, geometric mean over pairs."""
+    low: float
+    high: float
+    """95 % interval of the ratio."""
+    better: bool
+    """The interval excludes 1 and the gain is above the smallest that matters."""
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings proved better than the user's own."""
+
+    settings: Settings
+    ratio: float
+    low: float
+    high: float
+    reproducibility: str
+    """What the change does to the samples the model sees."""
+    notes: list[str] = []
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a campaign learnt."""
+
+    schema_version: int = SCHEMA_VERSION
+    tool_version: str = __version__
+    id: str
+    created_at: str
+    """ISO 8601 with offset."""
+    command: list[str]
+    """The user's command: ``[script, *args]`` or ``["-m", module, *args]``."""
+    cwd: str = ""
+    status: Status = Status.COMPLETE
+    outcome: Outcome = Outcome.UNKNOWN
+    environment: Environment | None = None
+    machine: Machine = Machine()
+    loader: LoaderSite | None = None
+    loaders: list[LoaderSite] = []
+    gates: list[Gate] = []
+    options: dict[str, Any] = {}
+    """The profile options that shaped the campaign (budget, fixed settings, seed, ...)."""
+    baseline: Burst | None = None
+    ceiling: Burst | None = None
+    trials: list[Trial] = []
+    proof: Proof | None = None
+    recommendation: Recommendation | None = None
+    missing: list[str] = []
+    """What could not be measured, and why, one sentence each."""
+    phases_s: dict[str, float] = {}
+    """Wall time of each phase of the campaign."""
+    startup_s: float = 0.0
+    script_output_tail: str = ""
+    """The end of what the script wrote, kept when it failed."""
+
+
+def dump(run: Run) -> bytes:
+    """Return the run as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(run), indent=1) + b"\n"
+
+
+def save(run: Run, folder: Path) -> Path:
+    """Write ``run.json`` into ``folder`` so that it is either whole or not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_whole(folder / RUN_FILE, dump(run))
+
+
+def write_whole(path: Path, data: bytes) -> Path:
+    """Write a file through a temporary neighbour and a rename; what was there stays until the new one is whole.
+
+    Raises:
+        RecordError: when the folder cannot be written.
+    """
+    try:
+        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise RecordError(f"cannot write {path}: {error.strerror}", "choose another folder with --results-dir") from error
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def load(path: Path) -> Run:
+    """Read a run from ``run.json`` or from the folder that holds it.
+
+    Raises:
+        RecordError: missing, unreadable, too large, not a run, or of a newer schema.
+    """
+    file = path / RUN_FILE if path.is_dir() else path
+    version = _peek(data := read_bounded(file), file)
+    if version > SCHEMA_VERSION:
+        raise RecordError(
+            f"{file} has schema version {version}; this gputune reads up to {SCHEMA_VERSION}",
+            "upgrade gputune: pip install -U gputune",
+        )
+    try:
+        return msgspec.json.decode(data, type=Run)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise RecordError(f"{file} is no gputune run: {error}") from error
+
+
+def read_bounded(file: Path) -> bytes:
+    """Return the bytes of a file from anywhere, refusing what is too large to be ours.
+
+    Raises:
+        RecordError: missing, unreadable or over :data:`MAX_FILE_BYTES`.
+    """
+    try:
+        size = file.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise RecordError(f"{file} has {size} bytes; the limit is {MAX_FILE_BYTES}")
+        return file.read_bytes()
+    except OSError as error:
+        raise RecordError(f"cannot read {file}: {error.strerror}", "see the stored runs with: gputune list") from error
+
+
+def _peek(data: bytes, file: Path) -> int:
+    class Head(msgspec.Struct):
+        schema_version: int
+
+    try:
+        return msgspec.json.decode(data, type=Head).schema_version
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise RecordError(f"{file} is no gputune run: {error}") from error
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a stored run."""
+    return msgspec.json.schema(Run)

@@ -1,0 +1,137 @@
+"""Statistics of bursts: throughput, its interval, and comparisons. Pure functions of records.
+
+Step times are autocorrelated, so intervals come from batch means: the measured periods are cut into groups of
+neighbours (whole rounds of the workers, whose batches arrive in clumps) and the spread is taken between groups.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, median, stdev
+
+import msgspec
+
+from gputune.probes.burst import Burst
+
+MIN_EFFECT = 0.02
+"""A proved gain below this is called nothing to gain: it is not worth a changed configuration."""
+HEADROOM_WORTH_TUNING = 0.05
+"""Below this share between user throughput and ceiling the campaign stops: the loader is fine."""
+GROUPS = 8
+"""Groups of neighbouring steps for batch means; more leave groups too short to be independent."""
+
+# Two-sided Student t quantiles by degrees of freedom, for 90 % and 95 % intervals.
+_T = {
+    0.90: (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812),
+    0.95: (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+}
+_NORMAL = {0.90: 1.645, 0.95: 1.960}
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A number that knows how far it can be trusted."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def spread(self) -> float:
+        """Relative half-width of the interval."""
+        return (self.high - self.low) / 2 / self.value if self.value else math.inf
+
+    @property
+    def wide(self) -> bool:
+        """Whether the number deserves a warning mark."""
+        return self.spread > 0.10
+
+
+def t_quantile(confidence: float, degrees: int) -> float:
+    """Return the two-sided Student t quantile for 0.90 or 0.95."""
+    table = _T[confidence]
+    if degrees < 1:
+        return math.inf
+    if degrees <= len(table):
+        return table[degrees - 1]
+    # Between 10 degrees and the normal limit the quantile falls as 1/degrees.
+    return _NORMAL[confidence] + (table[-1] - _NORMAL[confidence]) * len(table) / degrees
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.90, round_length: int = 1) -> Estimate:
+    """Return the mean of an autocorrelated series with its batch-means interval.
+
+    Args:
+        values: the series, in order.
+        confidence: 0.90 or 0.95.
+        round_length: groups hold whole multiples of this many values (the number of workers).
+    """
+    if not values:
+        return Estimate(math.nan, math.nan, math.nan)
+    size = max(round_length, round_length * math.ceil(len(values) / (GROUPS * round_length)))
+    groups = [fmean(values[i : i + size]) for i in range(0, len(values) - size + 1, size)]
+    value = fmean(values)
+    if len(groups) < 2:
+        return Estimate(value, 0.0, math.inf)
+    half = t_quantile(confidence, len(groups) - 1) * stdev(groups) / math.sqrt(len(groups))
+    return Estimate(value, max(0.0, value - half), value + half)
+
+
+def throughput(burst: Burst, confidence: float = 0.90) -> Estimate:
+    """Return sustained samples per second of the ordinary steps of a burst (stalls are not in its arrays)."""
+    if not burst.period_s or sum(burst.period_s) <= 0:
+        return Estimate(0.0, 0.0, 0.0)
+    period = mean_interval(burst.period_s, confidence, max(1, burst.settings.num_workers))
+    samples = fmean(burst.samples)
+    low = 0.0 if math.isinf(period.high) else samples / period.high
+    high = math.inf if period.low <= 0 else samples / period.low
+    return Estimate(samples / period.value, low, high)
+
+
+def samples_per_s(burst: Burst) -> float:
+    """Return the point estimate of :func:`throughput`."""
+    return throughput(burst).value
+
+
+def data_wait_share(burst: Burst) -> float:
+    """Return the share of ordinary step time in which the main thread was blocked in the loader's ``next()``."""
+    total = sum(burst.period_s)
+    return sum(burst.wait_s) / total if total > 0 else 0.0
+
+
+def service_s(burst: Burst) -> float | None:
+    """Return the mean seconds a worker needs for one batch, or ``None`` when no batch was stamped."""
+    if not burst.workers:
+        return None
+    return fmean(batch.fetch_s + batch.collate_s for batch in burst.workers)
+
+
+def cpu_share(burst: Burst) -> float | None:
+    """Return the share of service time that is CPU time: near 1 is compute, near 0 is waiting for storage."""
+    wall = sum(batch.fetch_s + batch.collate_s for batch in burst.workers)
+    return min(1.0, sum(batch.cpu_s for batch in burst.workers) / wall) if wall > 0 else None
+
+
+def capacity_samples_per_s(burst: Burst) -> float | None:
+    """Return what the workers could deliver if the loop never held them up: workers / mean service time."""
+    service = service_s(burst)
+    if not service or not burst.samples:
+        return None
+    return max(1, burst.settings.num_workers) / service * fmean(burst.samples)
+
+
+def busy_s(burst: Burst) -> float:
+    """Return the median seconds of a step outside the loader."""
+    return median(p - w for p, w in zip(burst.period_s, burst.wait_s, strict=True)) if burst.period_s else math.nan
+
+
+def ratio_interval(ratios: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Return the geometric mean of paired ratios with a t interval on their logarithms."""
+    logs = [math.log(ratio) for ratio in ratios if ratio > 0]
+    if not logs:
+        return Estimate(math.nan, math.nan, math.nan)
+    value = fmean(logs)
+    if len(logs) < 2:
+        return Estimate(math.exp(value), 0.0, math.inf)
+    half = t_quantile(confidence, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
+    return Estimate(math.exp(value), math.exp(value - half), math.exp(value + half))
