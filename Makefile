@@ -1,0 +1,37 @@
+# One door for developers: make demo | make test | make lint | make types | make check-packaging
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+.PHONY: demo test lint types unit clean
+
+# torch first and pinned: a plain "pip install torch" fetches gigabytes of CUDA packages on a machine without a GPU.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,examples]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/gputune profile examples/remote_storage.py
+	$(BIN)/gputune export --format python
+
+test: lint types unit
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy cannot follow an editable install whose folders are renamed, so it gets a tree of links.
+types: $(VENV)/installed .types/gputune
+	cd .types && ../$(BIN)/mypy --config-file ../pyproject.toml
+
+.types/gputune: $(wildcard tuner/*) $(wildcard probes)
+	rm -rf .types && mkdir -p .types/gputune
+	cd .types/gputune && ln -sfn ../../tuner/* . && ln -sfn ../../probes probes
+	touch -h .types/gputune
+
+unit: $(VENV)/installed
+	$(BIN)/pytest
+
+clean:
+	rm -rf .types .cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info

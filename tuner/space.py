@@ -1,0 +1,122 @@
+"""What may be tried: every setting's choices after the user's wishes, the dataset's gates and the machine's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import msgspec
+
+from gputune.probes.protocol import Gate
+from gputune.probes.settings import SETTINGS, Safety, Settings
+from gputune.record import Machine
+
+SHM_SHARE = 0.5
+"""Prefetched batches may fill at most this share of free /dev/shm; a full one kills workers with SIGBUS."""
+MEMORY_SHARE = 0.8
+"""Workers may take at most this share of available memory."""
+WORKERS_PER_CPU_BOUND_CORE = 1.5
+"""CPU-bound workers beyond this many per effective core only get in each other's way."""
+WORKERS_PER_CORE = 16
+"""Even workers that only wait cost start-up, memory and wake-ups; nobody needs more than this."""
+
+
+class Space(msgspec.Struct, frozen=True, kw_only=True):
+    """The candidates of a search, and why some values are missing."""
+
+    choices: dict[str, tuple[Any, ...]]
+    shm_bytes: int | None = None
+    """Room for prefetched batches; None when unknown."""
+    batch_bytes: int = 0
+    cuts: list[str] = []
+    """One sentence for each restriction, for the report."""
+
+    def fits(self, settings: Settings) -> bool:
+        """Whether the prefetched batches of ``settings`` fit into shared memory (one more a worker in the making)."""
+        if not self.shm_bytes or not self.batch_bytes or settings.num_workers == 0:
+            return True
+        in_flight = settings.num_workers * ((settings.prefetch_factor or 1) + 1)
+        return in_flight * self.batch_bytes <= self.shm_bytes
+
+    def candidates(self) -> list[Settings]:
+        """Return every distinct valid combination that fits."""
+        names = list(self.choices)
+        found = {Settings.make(**dict(zip(names, values, strict=True))) for values in product(*self.choices.values())}
+        return [settings for settings in found if self.fits(settings)]
+
+    def allows(self, settings: Settings) -> bool:
+        """Whether every value of ``settings`` may be tried."""
+        values = msgspec.structs.asdict(settings)
+        free_without_workers = {"prefetch_factor", "persistent_workers", "in_order"}
+        return self.fits(settings) and all(
+            values[name] in choices or (settings.num_workers == 0 and name in free_without_workers)
+            for name, choices in self.choices.items()
+        )
+
+
+def build(
+    current: Settings,
+    machine: Machine,
+    *,
+    gates: Sequence[Gate] = (),
+    restrict: Mapping[str, tuple[Any, ...]] | None = None,
+    allow: Sequence[str] = (),
+    accelerator: bool = False,
+    worker_bytes: int = 0,
+    batch_bytes: int = 0,
+    cpu_bound: bool = False,
+) -> Space:
+    """Return the space of a search.
+
+    Args:
+        current: the user's own settings; always part of the space.
+        machine: limits that cut num_workers and what may be in flight.
+        gates: what the dataset forbids.
+        restrict: ``--set`` and ``--fix``: the only values to consider for a setting.
+        allow: names of semantic settings the user lets us try.
+        accelerator: whether settings that need one make sense.
+        worker_bytes: memory one worker is expected to take (0: unknown).
+        batch_bytes: bytes of tensors in one batch (0: unknown).
+        cpu_bound: fetching is mostly CPU work, so workers beyond the cores cannot help.
+    """
+    restrict, cuts, choices = dict(restrict or {}), [], {}
+    for name, setting in SETTINGS.items():
+        mine = getattr(current, name)
+        if name in restrict:
+            values = restrict[name]
+        elif (setting.safety is Safety.SEMANTIC and name not in allow) or (setting.needs_accelerator and not accelerator):
+            values = (mine if mine is not None else setting.choices[0],)
+        else:
+            values = setting.choices
+        choices[name] = values
+    if "num_workers" not in restrict:
+        most, why = _worker_limit(machine, worker_bytes, cpu_bound)
+        choices["num_workers"] = tuple(n for n in choices["num_workers"] if n <= most)
+        cuts.append(why)
+    for gate in gates:
+        kept = tuple(value for value in choices[gate.setting] if value in gate.allowed)
+        if kept != choices[gate.setting]:
+            cuts.append(gate.reason)
+        choices[gate.setting] = kept or (getattr(current, gate.setting),)
+    choices = {
+        name: values if name in restrict or (mine := getattr(current, name)) is None or mine in values
+        else tuple(sorted((*values, mine)))
+        for name, values in choices.items()
+    }
+    shm = int(machine.shm_free_bytes * SHM_SHARE) if machine.shm_free_bytes is not None else None
+    return Space(choices=choices, shm_bytes=shm, batch_bytes=batch_bytes, cuts=cuts)
+
+
+def _worker_limit(machine: Machine, worker_bytes: int, cpu_bound: bool) -> tuple[int, str]:
+    """Return the most workers worth or safe to try and the sentence that says why."""
+    cpus = machine.effective_cpus or machine.cpus or 1
+    factor = WORKERS_PER_CPU_BOUND_CORE if cpu_bound else WORKERS_PER_CORE
+    limit = max(2, round(cpus * factor))
+    why = f"num_workers up to {limit}: {cpus:g} effective CPUs, fetching is {'CPU work' if cpu_bound else 'mostly waiting'}"
+    if worker_bytes and machine.memory_available_bytes:
+        room = int(machine.memory_available_bytes * MEMORY_SHARE / worker_bytes)
+        if room < limit:
+            limit = max(0, room)
+            why = f"num_workers up to {limit}: each worker takes about {worker_bytes / 2**20:.0f} MiB of memory"
+    return limit, why
