@@ -94,6 +94,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """UUID of the GPU used, as NVML spells it; empty without one."""
     device_name: str = ""
     start_method: str = "fork"
+    accelerator: bool = False
+    """Whether an accelerator is there, so that pinning memory can matter."""
     hot_swap: bool = True
     """False when the start-up self-test failed; then each trial needs a fresh process."""
     hot_swap_reason: str = ""
@@ -140,10 +142,18 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     text: str
 
 
+class Goodbye(msgspec.Struct, frozen=True, kw_only=True, tag="goodbye"):
+    """Event: the script is ending by itself."""
+
+    loaders: list[LoaderSite]
+    conducted: bool
+    """Whether a :class:`Hello` was sent before."""
+
+
 class Trouble(msgspec.Struct, frozen=True, kw_only=True, tag="trouble"):
     """Event: the agent could not attach or keep attached; the user's program runs on untouched."""
 
     reason: str
 
 
-Event = Hello | Measured | TrialFailed | Refused | Progress | Trouble
+Event = Hello | Measured | TrialFailed | Refused | Progress | Goodbye | Trouble

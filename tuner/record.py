@@ -133,6 +133,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     trials: list[Trial] = []
     proof: Proof | None = None
     recommendation: Recommendation | None = None
+    stopped_because: str = ""
+    """Why the search ended."""
     missing: list[str] = []
     """What could not be measured, and why, one sentence each."""
     phases_s: dict[str, float] = {}

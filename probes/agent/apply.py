@@ -1,0 +1,113 @@
+"""Applies stored settings to loaders as they are constructed: ``gputune run``, and trials in fresh processes.
+
+Only the constructor is wrapped; iterating a loader costs exactly what it costs without us.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from gputune.probes.agent.hooks import disguise
+from gputune.probes.agent.sites import Sites, settings_of
+from gputune.probes.agent.swap import set_on_loader
+from gputune.probes.agent.torch_private import ToyDataset
+from gputune.probes.settings import Settings
+
+
+class LoaderConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings for the loaders of one construction site."""
+
+    file: str
+    line: int
+    function: str = ""
+    dataset_class: str = ""
+    settings: Settings
+
+
+class ApplyConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent reads: the part of an exported configuration it needs."""
+
+    loaders: list[LoaderConfig]
+
+
+class Applier:
+    """Matches constructed loaders with configured sites.
+
+    Args:
+        config: the settings to apply.
+        quiet: do not talk about it.
+    """
+
+    def __init__(self, config: ApplyConfig, *, quiet: bool = False) -> None:
+        self._config, self._quiet = config, quiet
+        self._sites = Sites()
+        self._said: set[tuple[str, int]] = set()
+
+    def constructed(self, loader: Any) -> None:
+        """Set the loader's settings if its site is configured, and say what was or was not done (once a site)."""
+        site = self._sites.constructed(loader)
+        wanted, why_not = self._match(site, type(loader.dataset).__qualname__)
+        before = settings_of(loader)
+        if wanted is not None:
+            set_on_loader(loader, wanted)
+            differences = before.differences(wanted)
+            changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in differences.items())
+            self._say(site.key, f"applied to the loader at {_short(*site.key)}: {changes or 'nothing to change'}")
+        else:
+            self._say(site.key, f"left the loader at {_short(*site.key)} alone: {why_not}")
+
+    def _match(self, site: Any, dataset_class: str) -> tuple[Settings | None, str]:
+        same_file = [c for c in self._config.loaders if _same_file(c.file, site.file)]
+        for candidate in same_file:
+            if candidate.line == site.line:
+                return self._checked(candidate, dataset_class)
+        moved = [c for c in same_file if c.function == site.function and c.dataset_class == dataset_class]
+        if len(moved) == 1 and len(same_file) == 1:
+            return self._checked(moved[0], dataset_class)
+        return None, "no settings were recommended for this line"
+
+    @staticmethod
+    def _checked(candidate: LoaderConfig, dataset_class: str) -> tuple[Settings | None, str]:
+        if candidate.dataset_class and candidate.dataset_class != dataset_class:
+            return None, f"it loads a {dataset_class}, the settings were measured with a {candidate.dataset_class}"
+        return candidate.settings, ""
+
+    def _say(self, key: tuple[str, int], text: str) -> None:
+        if not self._quiet and key not in self._said:
+            self._said.add(key)
+            print(f"gputune: {text}", file=sys.stderr)
+
+
+def install(dataloader: ModuleType, config_path: str, *, quiet: bool = False) -> None:
+    """Apply the settings of a file to every loader that will be constructed.
+
+    Raises:
+        msgspec.ValidationError: the file is no configuration (the caller reports it; the script runs on).
+    """
+    config = msgspec.json.decode(Path(config_path).read_bytes(), type=ApplyConfig)
+    applier = Applier(config, quiet=quiet)
+    loader_class = dataloader.DataLoader
+    original = loader_class.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if not isinstance(self.dataset, ToyDataset):
+            applier.constructed(self)
+
+    disguise(__init__, original)
+    loader_class.__init__ = __init__
+
+
+def _same_file(configured: str, actual: str) -> bool:
+    return os.path.realpath(configured) == os.path.realpath(actual)
+
+
+def _short(file: str, line: int) -> str:
+    relative = os.path.relpath(file)
+    return f"{file if relative.startswith('..') else relative}:{line}"

@@ -1,0 +1,152 @@
+"""Times every batch inside the loader's workers and ships the stamps without touching the batch.
+
+One anonymous memory file (memfd: no name, nothing to clean up) holds a ring a worker; each ring has one writer and
+publishes its count last, so no lock is needed. Forked workers inherit the mapping, spawned ones open it through
+``/proc/<pid>/fd``. ``CLOCK_MONOTONIC`` is one clock for all processes of a machine.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gputune.probes.burst import WorkerBatch
+
+_STAMP = struct.Struct("<5d")  # start, fetch, collate, cpu, idle: seconds
+_COUNT = struct.Struct("<Q")
+SLOTS = 128
+"""Workers beyond this many share rings with earlier ones and are not timed."""
+STAMPS = 512
+_SLOT_BYTES = 64 + STAMPS * _STAMP.size
+_ASKED = 16
+"""Offset, in the first slot's header, of the byte that says whether get_worker_info() was called."""
+
+
+class Ring:
+    """The shared memory; created in the training process, mapped again in workers that were not forked."""
+
+    def __init__(self, path: str = "") -> None:
+        if path:
+            fd = os.open(path, os.O_RDWR)
+            self.path = path
+            self._map = mmap.mmap(fd, SLOTS * _SLOT_BYTES)
+            os.close(fd)
+            return
+        fd = os.memfd_create("gputune-clock", os.MFD_CLOEXEC)
+        os.ftruncate(fd, SLOTS * _SLOT_BYTES)
+        self._map = mmap.mmap(fd, SLOTS * _SLOT_BYTES)
+        self.path = f"/proc/{os.getpid()}/fd/{fd}"
+        self._read = [0] * SLOTS
+
+    def put(self, slot: int, start_s: float, fetch_s: float, collate_s: float, cpu_s: float, idle_s: float) -> None:
+        """Append one stamp; only the slot's own worker may call this."""
+        base = slot * _SLOT_BYTES
+        (count,) = _COUNT.unpack_from(self._map, base)
+        _STAMP.pack_into(self._map, base + 64 + (count % STAMPS) * _STAMP.size, start_s, fetch_s, collate_s, cpu_s, idle_s)
+        _COUNT.pack_into(self._map, base, count + 1)
+
+    def note_worker_info(self) -> None:
+        """Remember that the dataset asked which worker it is in; called in the training process and in workers."""
+        self._map[_ASKED] = 1
+
+    def worker_info_asked(self) -> bool:
+        """Whether :meth:`note_worker_info` was called in any process."""
+        return self._map[_ASKED] == 1
+
+    def drain(self) -> list[WorkerBatch]:
+        """Return the stamps published since the last call, oldest first (those overwritten meanwhile are lost)."""
+        found: list[WorkerBatch] = []
+        for slot in range(SLOTS):
+            base = slot * _SLOT_BYTES
+            (count,) = _COUNT.unpack_from(self._map, base)
+            for index in range(max(self._read[slot], count - STAMPS), count):
+                stamp = _STAMP.unpack_from(self._map, base + 64 + (index % STAMPS) * _STAMP.size)
+                found.append(WorkerBatch(slot, *stamp))
+            self._read[slot] = count
+        found.sort(key=lambda batch: batch.start_s)
+        return found
+
+
+class FetchTimer:
+    """Wraps a dataset fetcher's ``fetch`` and ``collate_fn`` and stamps each batch into a ring."""
+
+    def __init__(self, fetcher: Any, ring: Ring, slot: int) -> None:
+        self._fetch, self._ring, self._slot = fetcher.fetch, ring, slot
+        self._collate = getattr(fetcher, "collate_fn", None)
+        self._collate_s = 0.0
+        self.idle_since_s = time.monotonic()
+        fetcher.fetch = self.fetch
+        if self._collate is not None:
+            fetcher.collate_fn = self.collate
+
+    def collate(self, samples: Any) -> Any:
+        """Run the user's collate function and note its time."""
+        assert self._collate is not None
+        begin = time.monotonic()
+        try:
+            return self._collate(samples)
+        finally:
+            self._collate_s = time.monotonic() - begin
+
+    def fetch(self, indices: Any) -> Any:
+        """Fetch one batch and publish its stamp."""
+        self._collate_s = 0.0
+        start, cpu = time.monotonic(), time.thread_time()
+        batch = self._fetch(indices)
+        cpu, end = time.thread_time() - cpu, time.monotonic()
+        fetch_s = end - start - self._collate_s
+        self._ring.put(self._slot, start, fetch_s, self._collate_s, cpu, max(0.0, start - self.idle_since_s))
+        self.idle_since_s = end
+        return batch
+
+
+class ClockedWorkerLoop:
+    """Takes the place of torch's ``_worker_loop`` as the target of worker processes; picklable for spawn."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring: Ring | None = ring
+        self._path = ring.path
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_ring": None}
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the worker with its fetcher timed. The worker's number is torch's argument of that name."""
+        from torch.utils.data import _utils
+        from torch.utils.data.dataloader import _DatasetKind
+
+        loop = _utils.worker._worker_loop
+        original: Callable[..., Any] = getattr(loop, "original", loop)
+        names = original.__code__.co_varnames[: original.__code__.co_argcount]
+        worker = int(arguments[names.index("worker_id")])
+        if worker < SLOTS:
+            ring = self._ring or Ring(self._path)
+            create = _DatasetKind.create_fetcher
+
+            def create_timed(*args: Any, **kwargs: Any) -> Any:
+                fetcher = create(*args, **kwargs)
+                FetchTimer(fetcher, ring, worker)
+                return fetcher
+
+            _DatasetKind.create_fetcher = staticmethod(create_timed)
+        return original(*arguments)
+
+    @property
+    def original(self) -> Any:
+        """Torch's own loop."""
+        return _ORIGINAL_LOOP[0]
+
+
+_ORIGINAL_LOOP: list[Any] = []
+
+
+def install(ring: Ring) -> None:
+    """Make torch start workers with a clocked loop."""
+    from torch.utils.data import _utils
+
+    _ORIGINAL_LOOP[:] = [_utils.worker._worker_loop]
+    _utils.worker._worker_loop = ClockedWorkerLoop(ring)

@@ -1,0 +1,169 @@
+"""The hooks on torch's loader iterators, the one place where the agent enters the user's call stack.
+
+Four methods of two classes cover plain loops, Lightning, Hugging Face, Accelerate, PyG, timm, Ultralytics and
+torchdata's StatefulDataLoader, because all of them iterate through ``_BaseDataLoaderIter``.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Protocol
+
+from gputune.probes.agent.recorder import IndexRecorder
+from gputune.probes.agent.sites import Site, Sites
+from gputune.probes.agent.swap import LoaderView
+from gputune.probes.agent.torch_private import ToyDataset
+
+POLL_S = 0.5
+"""How often a wait for workers looks whether they are alive and the deadline has passed (torch: 5 s)."""
+
+
+class TrialDeadline(RuntimeError):
+    """No batch arrived in time under trial settings."""
+
+
+class Attached:
+    """What is known about one live iterator; kept outside of it because a swap rebuilds its ``__dict__``."""
+
+    def __init__(self, iterator: Any, loader: Any, site: Site) -> None:
+        self.site = site
+        self.index_sampler = iterator._index_sampler
+        self.fresh = True
+        """No batch has been handed out in this pass over the loader."""
+        self.timed_fetcher: Any = None
+        # A loader may hold its iterator; holding the loader in turn would make a cycle whose collection inside a
+        # forked worker runs the iterator's __del__ there.
+        self._loader: Any
+        try:
+            self._loader = weakref.ref(loader)
+        except TypeError:
+            self._loader = lambda: loader
+
+    @property
+    def loader(self) -> Any:
+        """The loader, or ``None`` when the user has dropped it."""
+        return self._loader()
+
+
+class Listener(Protocol):
+    """Who wants to know about batches."""
+
+    deadline_s: float | None
+    """Monotonic time after which a wait for workers is given up; ``None``: never."""
+
+    def next_batch(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
+        """Return the next batch for the user's loop, or raise what the user is to see."""
+        ...
+
+
+class LoaderHooks:
+    """Installs the hooks and keeps the table of live iterators.
+
+    Args:
+        dataloader: the module ``torch.utils.data.dataloader``.
+        sites: registry of construction sites.
+        listener: gets every batch request.
+    """
+
+    def __init__(self, dataloader: ModuleType, sites: Sites, listener: Listener) -> None:
+        self._dataloader, self._sites, self._listener = dataloader, sites, listener
+        self._attached: dict[int, tuple[weakref.ref[Any], Attached]] = {}
+
+    def install(self) -> None:
+        """Put the hooks in place for the rest of the process."""
+        base = self._dataloader._BaseDataLoaderIter
+        multi = self._dataloader._MultiProcessingDataLoaderIter
+        self._hook_construction()
+        self._hook_creation(base)
+        self._hook_next(base)
+        self._hook_waiting(multi)
+        # Torch's handler raises in the middle of whatever the user's code is doing when a worker dies; a trial's
+        # dead worker must only be seen inside next(), where it can be undone.
+        self._dataloader._utils.signal_handling._set_SIGCHLD_handler = lambda: None
+
+    def of(self, iterator: Any) -> Attached | None:
+        """Return what is known about a live iterator."""
+        entry = self._attached.get(id(iterator))
+        return entry[1] if entry is not None and entry[0]() is iterator else None
+
+    def _hook_construction(self) -> None:
+        loader_class, sites = self._dataloader.DataLoader, self._sites
+        original = loader_class.__init__
+
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            if not isinstance(self.dataset, ToyDataset):
+                sites.constructed(self)
+
+        disguise(__init__, original)
+        loader_class.__init__ = __init__
+
+    def _hook_creation(self, base: Any) -> None:
+        original_init, original_reset, hooks = base.__init__, base._reset, self
+
+        def __init__(self: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
+            original_init(self, loader, *args, **kwargs)
+            if not isinstance(self._sampler_iter, IndexRecorder):
+                self._sampler_iter = IndexRecorder(self._sampler_iter)
+            if not isinstance(loader, LoaderView) and not isinstance(loader.dataset, ToyDataset):
+                hooks._attach(self, loader)
+
+        def _reset(self: Any, loader: Any, first_iter: bool = False) -> None:
+            original_reset(self, loader, first_iter)
+            if not isinstance(self._sampler_iter, IndexRecorder):
+                self._sampler_iter = IndexRecorder(self._sampler_iter)
+            attached = hooks.of(self)
+            if attached is not None and not first_iter:
+                attached.fresh = True
+
+        disguise(__init__, original_init)
+        base.__init__, base._reset = __init__, _reset
+
+    def _attach(self, iterator: Any, loader: Any) -> None:
+        key = id(iterator)
+        reference = weakref.ref(iterator, lambda _: self._attached.pop(key, None))
+        self._attached[key] = (reference, Attached(iterator, loader, self._sites.of(loader)))
+
+    def _hook_next(self, base: Any) -> None:
+        original, hooks, listener = base.__next__, self, self._listener
+
+        def __next__(self: Any) -> Any:
+            attached = hooks.of(self)
+            if attached is None:
+                return original(self)
+            return listener.next_batch(self, attached, original)
+
+        base.__next__ = __next__
+
+    def _hook_waiting(self, multi: Any) -> None:
+        original, listener = multi._try_get_data, self._listener
+
+        def _try_get_data(self: Any, timeout: float = POLL_S) -> Any:
+            if listener.deadline_s is not None and time.monotonic() > listener.deadline_s:
+                raise TrialDeadline("no batch before the deadline")
+            return original(self, timeout)
+
+        multi._try_get_data = _try_get_data
+
+
+def disguise(replacement: Any, original: Any) -> None:
+    """Let signatures and documentation of a replaced constructor stay what they were (libraries inspect them)."""
+    replacement.__wrapped__ = original
+    replacement.__doc__ = original.__doc__
+    replacement.__qualname__ = original.__qualname__
+    replacement.__module__ = original.__module__
+
+
+def ready_batches(iterator: Any) -> int:
+    """Return how many batches lie ready in the main process, or -1 where that cannot be told."""
+    tasks = iterator.__dict__.get("_task_info")
+    if tasks is None:
+        return -1
+    try:
+        waiting = iterator._data_queue.qsize()
+    except (NotImplementedError, OSError):
+        return -1
+    return int(waiting) + sum(len(info) == 2 for info in tasks.values())

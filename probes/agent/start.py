@@ -1,0 +1,157 @@
+"""Builds the agent's parts and puts them in place, right after torch's data package was imported."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import sys
+import time
+import types
+from typing import Any
+
+from gputune.probes.agent import apply, checkpoints, clock, device, torch_private
+from gputune.probes.agent.conductor import Conductor
+from gputune.probes.agent.hooks import LoaderHooks
+from gputune.probes.agent.sites import Sites
+from gputune.probes.agent.steps import StepCounter
+from gputune.probes.channel import Channel, ChannelClosed
+from gputune.probes.protocol import Environment, Order, Trouble
+
+
+def start_apply(dataloader: types.ModuleType, config_path: str) -> None:
+    """Set the loaders' settings from a file as they are constructed (``gputune run``)."""
+    apply.install(dataloader, config_path)
+    _keep_tracebacks_clean()
+
+
+def start_probe(dataloader: types.ModuleType, channel_text: str, config_path: str) -> None:
+    """Let the tuner at the other end of the channel conduct this process."""
+    channel = open_channel(channel_text)
+    if channel is None:
+        return
+    if config_path:
+        apply.install(dataloader, config_path, quiet=True)
+    absent = torch_private.missing_names(dataloader)
+    if absent:
+        _report(channel, f"this torch lacks {', '.join(absent)}")
+        return
+    sites, steps, ring = Sites(), StepCounter(), clock.Ring()
+    conductor = Conductor(channel, sites, steps, ring, lambda: _environment(dataloader), time.monotonic())
+    LoaderHooks(dataloader, sites, conductor).install()
+    clock.install(ring)
+    _watch_worker_info(dataloader, ring)
+    _once_torch_is_ready(steps, conductor)
+    atexit.register(_in_this_process_only, conductor.goodbye)
+    _keep_tracebacks_clean()
+
+
+def open_channel(text: str) -> Channel[Order] | None:
+    """Return the channel to the tuner, or ``None`` in a process it is not meant for.
+
+    Args:
+        text: ``<pid>:<read fd>:<write fd>``. Where the descriptors were not inherited (a launcher closed them),
+            they are opened through ``/proc/<pid>/fd``.
+    """
+    try:
+        pid, read_fd, write_fd = (int(part) for part in text.split(":"))
+    except ValueError:
+        return None
+    if os.getpid() == pid or _are_pipes(read_fd, write_fd):
+        for fd in (read_fd, write_fd):
+            os.set_inheritable(fd, False)
+        return Channel(read_fd, write_fd, Order)
+    try:
+        return Channel(
+            os.open(f"/proc/{pid}/fd/{read_fd}", os.O_RDONLY | os.O_CLOEXEC),
+            os.open(f"/proc/{pid}/fd/{write_fd}", os.O_WRONLY | os.O_CLOEXEC),
+            Order,
+        )
+    except OSError:
+        return None
+
+
+def _are_pipes(*fds: int) -> bool:
+    import stat
+
+    try:
+        return all(stat.S_ISFIFO(os.fstat(fd).st_mode) for fd in fds)
+    except OSError:
+        return False
+
+
+def _environment(dataloader: types.ModuleType) -> Environment:
+    import torch
+
+    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    # The toy loader's workers are forked within 0.1 s; a spawned one would import the user's script again.
+    reason = torch_private.self_test(dataloader) if method == "fork" else ""
+    name, uuid, model = device.describe()
+    return Environment(
+        pid=os.getpid(), python=sys.version.split()[0], torch=str(torch.__version__), device=name, device_uuid=uuid,
+        device_name=model, start_method=method, accelerator=device.has_accelerator(), hot_swap=not reason,
+        hot_swap_reason=reason,
+    )
+
+
+def _watch_worker_info(dataloader: types.ModuleType, ring: clock.Ring) -> None:
+    worker = dataloader._utils.worker
+    original = worker.get_worker_info
+
+    def get_worker_info() -> Any:
+        ring.note_worker_info()
+        return original()
+
+    get_worker_info.__doc__ = original.__doc__
+    worker.get_worker_info = dataloader.get_worker_info = get_worker_info  # type: ignore[attr-defined]
+
+
+def _once_torch_is_ready(steps: StepCounter, conductor: Conductor) -> None:
+    """Install what needs the rest of torch, which is still being imported when the data package is."""
+    from gputune.probes.attach.wake import AfterImport
+
+    def ready(_: types.ModuleType) -> None:
+        steps.install()
+
+    if "torch.optim.optimizer" in sys.modules and hasattr(sys.modules["torch.optim.optimizer"], "Optimizer"):
+        steps.install()
+    else:
+        sys.meta_path.insert(0, AfterImport("torch.optim.optimizer", ready))
+    if hasattr(sys.modules["torch"], "save"):
+        checkpoints.install(conductor.checkpointed)
+    else:
+        sys.meta_path.insert(
+            0, AfterImport("torch.serialization", lambda _: checkpoints.install(conductor.checkpointed))
+        )
+
+
+def _in_this_process_only(action: Any, pid: int = os.getpid()) -> None:
+    if os.getpid() == pid:
+        action()
+
+
+def _report(channel: Channel[Order], reason: str) -> None:
+    try:
+        channel.send(Trouble(reason=reason))
+    except ChannelClosed:
+        print(f"gputune: {reason}", file=sys.stderr)
+
+
+def _keep_tracebacks_clean() -> None:
+    """Leave our frames out of the user's traceback."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    shown = sys.excepthook
+
+    def excepthook(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+        shown(kind, error, _without(trace, here))
+
+    sys.excepthook = excepthook
+
+
+def _without(trace: types.TracebackType | None, folder: str) -> types.TracebackType | None:
+    if trace is None:
+        return None
+    rest = _without(trace.tb_next, folder)
+    if trace.tb_frame.f_code.co_filename.startswith(folder):
+        return rest
+    return types.TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)

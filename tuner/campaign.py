@@ -1,0 +1,193 @@
+"""The campaign: baseline -> ceiling -> search -> shrink -> proof, filling a record as it goes.
+
+It talks to a :class:`gputune.bench.Bench` only, so a simulated bench runs the whole of it in virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from gputune import proof, space, stats
+from gputune.bench import Bench
+from gputune.errors import InconclusiveError
+from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.protocol import Hello, Length
+from gputune.probes.settings import Settings
+from gputune.record import Outcome, Recommendation, Run, Status, Trial
+from gputune.search import SearchContext, search
+
+BASELINE_LENGTH = Length(warmup_batches=4, min_batches=16, min_s=1.5, max_s=8.0, precision=0.03)
+CEILING_LENGTH = Length(warmup_batches=2, min_batches=16, min_s=1.0, max_s=4.0, precision=0.02)
+PROOF_SHARE = 0.3
+"""Share of the burst budget kept for the proof."""
+CPU_BOUND = 0.6
+"""Fetching with at least this share of CPU time is bound by cores, not by storage."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user asked of a campaign."""
+
+    budget_s: float = 90.0
+    search: bool = True
+    restrict: dict[str, tuple[Any, ...]] = {}
+    """``--set`` and ``--fix``: the only values to consider for a setting."""
+    allow: tuple[str, ...] = ()
+    warmup: int | None = None
+    seed: int = 0
+    max_trials: int = 24
+
+
+class Listener(Protocol):
+    """Shows a campaign while it runs."""
+
+    def phase(self, name: str, run: Run) -> None:
+        """A phase begins; ``run`` is what is known so far."""
+
+    def trial(self, trial: Trial, run: Run) -> None:
+        """A trial is complete."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+
+class Campaign:
+    """One campaign over one bench; ``run`` is always the record of what is known so far.
+
+    Args:
+        bench: measures.
+        hello: what the agent said about the target.
+        run: the record to start from (identity, command, machine).
+        options: what the user asked for.
+        listener: shows progress.
+        folder: where the study goes; ``None`` keeps it in memory.
+    """
+
+    def __init__(
+        self, bench: Bench, hello: Hello, run: Run, options: Options, listener: Listener, folder: Path | None = None
+    ) -> None:
+        self._bench, self._hello, self._options, self._listener = bench, hello, options, listener
+        self._folder = folder
+        self._own = hello.loader.settings
+        self._deadline_s = bench.now_s() + options.budget_s
+        self.run = msgspec.structs.replace(
+            run, environment=hello.environment, loader=hello.loader, loaders=hello.loaders, gates=hello.gates,
+            startup_s=hello.startup_s, status=Status.INTERRUPTED,
+        )
+
+    def conduct(self) -> Run:
+        """Run every phase and return the complete record.
+
+        Raises:
+            gputune.errors.GputuneError: the target is gone; :attr:`run` holds what was learnt before.
+        """
+        self._timed("baseline", self._baseline)
+        self._timed("ceiling", self._ceiling)
+        if self._nothing_to_gain():
+            self._update(outcome=Outcome.NOTHING_TO_GAIN)
+        elif self._options.search:
+            best = self._timed("search", self._search)
+            self._conclude(best)
+        self._update(status=Status.COMPLETE)
+        return self.run
+
+    def _update(self, **changes: Any) -> None:
+        self.run = msgspec.structs.replace(self.run, **changes)
+
+    def _timed(self, name: str, phase: Callable[[], Any]) -> Any:
+        self._listener.phase(name, self.run)
+        before = self._bench.now_s()
+        try:
+            return phase()
+        finally:
+            self._update(phases_s={**self.run.phases_s, name: self._bench.now_s() - before})
+
+    # -- phases -------------------------------------------------------------------------------------------------
+
+    def _baseline(self) -> None:
+        length = BASELINE_LENGTH
+        if self._options.warmup is not None:
+            length = msgspec.structs.replace(length, warmup_batches=self._options.warmup)
+        self._update(baseline=self._must(self._bench.measure(self._own, Purpose.BASELINE, length)))
+
+    def _ceiling(self) -> None:
+        alone = Settings.make(num_workers=0) if self._hello.environment.hot_swap else self._own
+        self._update(ceiling=self._must(self._bench.measure(alone, Purpose.CEILING, CEILING_LENGTH, replay=True)))
+
+    def _must(self, result: Burst | Infeasible) -> Burst:
+        if isinstance(result, Infeasible):
+            raise InconclusiveError(f"the script cannot be measured with its own settings: {result.reason}")
+        return result
+
+    def _nothing_to_gain(self) -> bool:
+        baseline, ceiling = self.run.baseline, self.run.ceiling
+        assert baseline is not None
+        assert ceiling is not None
+        headroom = stats.samples_per_s(ceiling) / max(1e-9, stats.samples_per_s(baseline)) - 1
+        # A loop that hardly ever waits for data has nothing to gain even when the machine drifted in between.
+        return headroom < stats.HEADROOM_WORTH_TUNING or stats.data_wait_share(baseline) < stats.MIN_EFFECT
+
+    def _space(self) -> space.Space:
+        baseline = self.run.baseline
+        assert baseline is not None
+        share = stats.cpu_share(baseline)
+        return space.build(
+            self._own, self.run.machine, gates=self.run.gates, restrict=self._options.restrict,
+            allow=self._options.allow, accelerator=self._hello.environment.accelerator,
+            worker_bytes=self._worker_bytes(), batch_bytes=baseline.batch_bytes,
+            cpu_bound=share is not None and share >= CPU_BOUND,
+        )
+
+    def _worker_bytes(self) -> int:
+        """Return what one more worker may take: a forked worker shares pages at first and un-shares them in time."""
+        rss = self.run.baseline.host.rss_bytes if self.run.baseline else None
+        return rss // (1 + self._own.num_workers) // 2 if rss else 0
+
+    def _search(self) -> Settings | None:
+        baseline, own_deadline = self.run.baseline, self._deadline_s
+        assert baseline is not None
+        left_s = max(10.0, own_deadline - self._bench.now_s())
+        context = SearchContext(
+            user=self._own, baseline=baseline, ceiling=self.run.ceiling, space=self._space(),
+            effective_cpus=self.run.machine.effective_cpus or float(self.run.machine.cpus or 1),
+            worker_bytes=self._worker_bytes(), deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
+            seed=self._options.seed, storage_folder=self._folder, max_trials=self._options.max_trials,
+            epoch_start_s=baseline.first_batch_s, epoch_s=self._epoch_s(baseline),
+        )
+        result = search(self._bench, context, self._tried)
+        self._update(trials=result.trials, stopped_because=result.stopped_because)
+        return result.best
+
+    def _tried(self, trial: Trial) -> None:
+        self._update(trials=[*self.run.trials, trial])
+        self._listener.trial(trial, self.run)
+
+    def _epoch_s(self, baseline: Burst) -> float | None:
+        batches = self._hello.loader.batches_per_epoch
+        if not batches or not baseline.period_s:
+            return None
+        return batches * sum(baseline.period_s) / len(baseline.period_s)
+
+    def _conclude(self, best: Settings | None) -> None:
+        if best is None or best == self._own:
+            self._update(outcome=Outcome.MACHINE_LIMIT)
+            return
+        found = self._timed("proof", lambda: self._prove(best))
+        if found is None or not found.better:
+            self._update(outcome=Outcome.NOT_PROVED)
+            return
+        self._update(
+            outcome=Outcome.RECOMMENDED,
+            recommendation=Recommendation(
+                settings=best, ratio=found.ratio, low=found.low, high=found.high,
+                reproducibility=proof.reproducibility(self._own, best, self._hello.loader),
+            ),
+        )
+
+    def _prove(self, best: Settings) -> Any:
+        found = proof.prove(self._bench, self._own, best, self._deadline_s, lambda text: self._listener.note(text))
+        self._update(proof=found)
+        return found

@@ -1,0 +1,78 @@
+"""The proof: the user's settings and the candidate's in alternating pairs, and what the change does to the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gputune import stats
+from gputune.bench import Bench
+from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.protocol import Length, LoaderSite
+from gputune.probes.settings import Settings
+from gputune.record import Pair, Proof
+
+MIN_PAIRS = 4
+MAX_PAIRS = 8
+TIGHT = 0.03
+"""Relative half-width of the ratio's interval at which more pairs are not worth their time."""
+LENGTH = Length(warmup_batches=2, min_batches=10, min_s=0.8, max_s=2.0, precision=0.02)
+
+
+def prove(
+    bench: Bench, user: Settings, candidate: Settings, deadline_s: float, say: Callable[[str], None] = lambda text: None
+) -> Proof | None:
+    """Measure alternating pairs (A B B A ...) until the interval of the ratio is tight or clear.
+
+    Adjacent bursts share the machine's mood; drift and neighbours cancel in the ratio. At least
+    :data:`MIN_PAIRS` pairs are taken even when the budget is over: an unproved recommendation is worth nothing.
+
+    Returns:
+        The comparison, or ``None`` when the candidate did not survive it.
+    """
+    pairs: list[Pair] = []
+    while len(pairs) < MAX_PAIRS:
+        order = (user, candidate) if len(pairs) % 2 == 0 else (candidate, user)
+        bursts = {}
+        for settings in order:
+            result = bench.measure(settings, Purpose.PROOF, LENGTH)
+            if isinstance(result, Infeasible):
+                return None
+            bursts[settings] = result
+        pairs.append(Pair(user=bursts[user], candidate=bursts[candidate]))
+        comparison = compare(pairs)
+        say(f"pair {len(pairs)}: {comparison.value:.2f}x")
+        if len(pairs) >= MIN_PAIRS and (comparison.spread <= TIGHT or bench.now_s() > deadline_s):
+            break
+    return judged(candidate, pairs)
+
+
+def compare(pairs: list[Pair]) -> stats.Estimate:
+    """Return candidate / user throughput over the pairs, with its 95 % interval."""
+    return stats.ratio_interval([_ratio(pair.candidate, pair.user) for pair in pairs])
+
+
+def _ratio(candidate: Burst, user: Burst) -> float:
+    return stats.samples_per_s(candidate) / max(1e-9, stats.samples_per_s(user))
+
+
+def judged(candidate: Settings, pairs: list[Pair]) -> Proof:
+    """Return the verdict on a set of pairs: better only if the interval excludes 1 and the gain matters."""
+    ratio = compare(pairs)
+    better = ratio.low > 1.0 and ratio.value >= 1.0 + stats.MIN_EFFECT
+    return Proof(
+        candidate=candidate, pairs=pairs, ratio=ratio.value, low=ratio.low, high=ratio.high, better=better
+    )
+
+
+def reproducibility(user: Settings, candidate: Settings, loader: LoaderSite) -> str:
+    """Return, in one sentence, what a change of settings does to the samples the model sees."""
+    changed = user.differences(candidate)
+    if "in_order" in changed:
+        return "same samples in an order that varies from run to run"
+    if loader.iterable and "num_workers" in changed:
+        return "same samples, another order: an IterableDataset is sharded by worker"
+    if "persistent_workers" in changed:
+        return "same samples; at a fixed seed the shuffle order differs from the second epoch on"
+    if "num_workers" in changed:
+        return "identical batches in identical order; random augmentations draw another random stream"
+    return "identical batches in identical order"

@@ -1,0 +1,58 @@
+"""What the tuner says while it works: progress, and why a campaign cannot go on. Reports have ``words``."""
+
+from __future__ import annotations
+
+from gputune.errors import GputuneError, InconclusiveError, TargetError
+from gputune.probes.protocol import Goodbye
+
+HANGS = "the script gave no sign of life under these settings and was started again"
+STARTING_AGAIN = "the script ended by itself; starting it again to go on measuring"
+HINT_NEVER_TRAINED = "check that the script reaches its training loop; its output is in script-1.log in the run's folder"
+HINT_ENDS_TOO_OFTEN = "give it more epochs or a larger dataset for the probe"
+HINT_NO_LOADER = "gputune measures loops over torch.utils.data.DataLoader; wrap the data in one to find out what it costs"
+CONCURRENT_HINT = "wait for it to end; two campaigns on one machine measure each other"
+
+
+def ended_before_measuring(status: int | None, goodbye: Goodbye | None, tail: str) -> GputuneError:
+    """Return the error for a script that ended although we wanted to go on measuring."""
+    if status not in (0, None):
+        return TargetError(f"the script failed with exit status {status}; its own output:\n{tail.rstrip()}")
+    loaders = goodbye.loaders if goodbye else []
+    if not loaders:
+        return InconclusiveError("the script ended without constructing a DataLoader", HINT_NO_LOADER)
+    batches = sum(loader.batches for loader in loaders)
+    if batches == 0:
+        first = loaders[0]
+        return InconclusiveError(
+            f"no loader ever yielded a batch (the first was constructed at {first.file}:{first.line})",
+            "check that the dataset is not empty and that the loop is reached",
+        )
+    return InconclusiveError(
+        f"the script ended after {batches} batches, before anything could be measured",
+        "give it more data or more epochs for the probe",
+    )
+
+
+def never_trained(error: Exception) -> str:
+    """Return the message for a script that runs but never reaches a second batch."""
+    return f"the script did not train within its time: {error}"
+
+
+def cannot_attach(error: Exception) -> str:
+    """Return the message for an agent that cannot work in the target."""
+    return f"cannot measure this script: {error}"
+
+
+def ends_too_often(times: int) -> str:
+    """Return the message for a script so short that it ends again and again."""
+    return f"the script ended by itself {times} times during one measurement"
+
+
+def disturbed(cores: float) -> str:
+    """Return the line for a burst that is repeated."""
+    return f"other processes used {cores:.1f} cores during that burst; measuring it again"
+
+
+def already_running(pid: str) -> str:
+    """Return the message for a second campaign on the machine."""
+    return f"another gputune campaign (process {pid}) is measuring on this machine"

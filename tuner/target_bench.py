@@ -1,0 +1,190 @@
+"""The real bench: conducts a target process, samples the machine beside it, and starts it again when it must."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from gputune import talk
+from gputune.errors import InconclusiveError, TargetError
+from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
+from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.gpu import open_gpu
+from gputune.probes.protocol import Hello, Length, LoaderSite, Measure, Measured, Refused, TrialFailed
+from gputune.probes.sampler import Sampler
+from gputune.probes.settings import Settings
+from gputune.probes.target import Target, TargetGone, TargetHangs, TargetTrouble
+from gputune.script import Script
+
+HELLO_TIMEOUT_S = 600.0
+"""A script may import, download and build for long before its first batch; progress is shown meanwhile."""
+MAX_RESTARTS = 8
+"""A script that ends by itself during the campaign is started again at most this often."""
+DISTURBED_CORES = 0.5
+"""Cores used by other processes from which on a burst that matters is repeated once."""
+
+
+class TargetBench:
+    """Measures settings in the user's process.
+
+    Args:
+        script: what to run.
+        cwd: where to run it.
+        log_folder: where the script's output goes (one file a process).
+        deadline_s: a trial that gives no batch for this long has failed.
+        say: shows a line of progress.
+    """
+
+    def __init__(
+        self, script: Script, *, cwd: Path, log_folder: Path, deadline_s: float = 20.0,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._script, self._cwd, self._log_folder = script, cwd, log_folder
+        self._deadline_s, self._say = deadline_s, say
+        self._ids = itertools.count(1)
+        self._target: Target | None = None
+        self._sampler: Sampler | None = None
+        self._starts = 0
+        self._applied: Settings | None = None
+        self.hello: Hello | None = None
+        self.loaders: list[LoaderSite] = []
+        self.notes: list[str] = []
+
+    def now_s(self) -> float:
+        """Return monotonic seconds."""
+        return time.monotonic()
+
+    def start(self, settings: Settings | None = None) -> Hello:
+        """Start the target and wait for its training loader.
+
+        Args:
+            settings: apply these when the loader is constructed (fresh-process trial).
+
+        Raises:
+            TargetError: the script failed.
+            InconclusiveError: it has no loader, ended, or hangs before its first batch.
+        """
+        self.stop()
+        self._starts += 1
+        config = self._config(settings) if settings is not None else None
+        self._target = Target(
+            self._script.argv, cwd=self._cwd, scope=self._script.scope, config=config,
+            log=self._log_folder / f"script-{self._starts}.log", on_progress=self._say,
+        )
+        try:
+            hello = self._target.hello(HELLO_TIMEOUT_S)
+        except TargetGone as gone:
+            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail) from None
+        except TargetHangs as error:
+            raise InconclusiveError(talk.never_trained(error), talk.HINT_NEVER_TRAINED) from None
+        except TargetTrouble as trouble:
+            raise InconclusiveError(talk.cannot_attach(trouble)) from None
+        finally:
+            if config is not None:
+                config.unlink(missing_ok=True)
+        self._applied = settings or hello.loader.settings
+        self.hello = self.hello or hello
+        self.loaders = hello.loaders
+        self._sampler = Sampler(hello.environment.pid, open_gpu(hello.environment.device_uuid or None))
+        self._sampler.start()
+        return hello
+
+    def measure(
+        self, settings: Settings, purpose: Purpose, length: Length = Length(), *, replay: bool = False,
+        abandon_below: float | None = None,
+    ) -> Burst | Infeasible:
+        """Run one burst; see :class:`gputune.bench.Bench`."""
+        order = Measure(
+            id=next(self._ids), purpose=purpose, settings=settings, length=length, replay=replay,
+            deadline_s=self._deadline_s, abandon_below=abandon_below,
+        )
+        result = self._measure(order)
+        if isinstance(result, Burst) and self._disturbed(result):
+            self._say(talk.disturbed(result.host.other_cpu_cores or 0.0))
+            result = self._measure(msgspec.structs.replace(order, id=next(self._ids)))
+        return result
+
+    def _measure(self, order: Measure) -> Burst | Infeasible:
+        for _ in range(MAX_RESTARTS):
+            if self._target is None:
+                self.start(order.settings if self._needs_fresh_process else None)
+            assert self._target is not None
+            try:
+                answer = self._target.measure(order)
+            except TargetGone as gone:
+                self._ended(gone)
+                continue
+            except TargetHangs:
+                self.stop()
+                return self._infeasible(order, talk.HANGS)
+            if isinstance(answer, Measured):
+                self.loaders = answer.loaders or self.loaders
+                return self._with_machine(answer.burst)
+            if isinstance(answer, TrialFailed):
+                return answer.infeasible
+            assert isinstance(answer, Refused)
+            failed = self._restart_with(order)
+            if failed is not None:
+                return failed
+        raise InconclusiveError(talk.ends_too_often(MAX_RESTARTS), talk.HINT_ENDS_TOO_OFTEN)
+
+    @property
+    def _needs_fresh_process(self) -> bool:
+        return self.hello is not None and not self.hello.environment.hot_swap
+
+    def _restart_with(self, order: Measure) -> Infeasible | None:
+        """Start a fresh process whose loader is constructed with the order's settings."""
+        try:
+            self.start(order.settings)
+        except (TargetError, InconclusiveError) as error:
+            self.stop()
+            return self._infeasible(order, str(error))
+        return None
+
+    def _ended(self, gone: TargetGone) -> None:
+        """The script ended by itself (start it again) or failed (the end)."""
+        self.stop()
+        if gone.status != 0:
+            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail)
+        self._say(talk.STARTING_AGAIN)
+
+    def _infeasible(self, order: Measure, reason: str) -> Infeasible:
+        return Infeasible(settings=order.settings, purpose=order.purpose, reason=reason)
+
+    def _disturbed(self, burst: Burst) -> bool:
+        other = burst.host.other_cpu_cores
+        return burst.purpose is not Purpose.TRIAL and other is not None and other > DISTURBED_CORES
+
+    def _with_machine(self, burst: Burst) -> Burst:
+        assert self._sampler is not None
+        host, gpu = self._sampler.window(burst.start_s, burst.end_s)
+        return msgspec.structs.replace(burst, host=host, gpu=gpu)
+
+    def _config(self, settings: Settings) -> Path:
+        assert self.hello is not None
+        loader = self.hello.loader
+        entry = LoaderConfig(file=loader.file, line=loader.line, function=loader.function, settings=settings)
+        with tempfile.NamedTemporaryFile(prefix="gputune-", suffix=".json", delete=False) as file:
+            file.write(msgspec.json.encode(ApplyConfig(loaders=[entry])))
+        return Path(file.name)
+
+    def missing(self) -> list[str]:
+        """Return what could not be measured, one sentence each."""
+        return (self._sampler.missing() if self._sampler else []) + self.notes
+
+    def output_tail(self) -> str:
+        """Return the end of what the script printed."""
+        return self._target.output_tail(0.1) if self._target else ""
+
+    def stop(self) -> None:
+        """End the target and the sampler; stopping twice does nothing."""
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._target is not None:
+            self._target.stop()
+            self._target = None
