@@ -14,7 +14,7 @@ import pynvml
 
 from gputune.probes.gpu.device import Device
 from gputune.probes.gpu.errors import call
-from gputune.probes.gpu.interface import GpuError, MetricPending, MetricUnavailable
+from gputune.probes.gpu.interface import GpuError, MetricUnavailable
 
 MIN_INTERVAL_S = 0.1
 """The counters are refreshed about this often; closer samples give noise (NVML's documentation)."""
@@ -46,12 +46,13 @@ class GpmMeter:
     def read(self) -> tuple[float | None, float | None]:
         """Return percent of SMs busy and percent of memory bandwidth used since the previous reading.
 
+        Within 0.1 s of it there is nothing to tell yet: ``(None, None)``.
+
         Raises:
-            MetricPending: less than 0.1 s has passed.
             MetricUnavailable, GpuLost: not readable any more.
         """
         if time.monotonic() - self._taken_s < MIN_INTERVAL_S:
-            raise MetricPending("asked again within 0.1 s")
+            return None, None
         self._samples.reverse()
         self._take()
         request = self._request

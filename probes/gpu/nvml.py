@@ -139,8 +139,7 @@ class NvmlGpu:
         try:
             value = read()
         except MetricPending as error:
-            if metric not in self._settled:
-                self._gaps.setdefault(metric, str(error))
+            self._gaps[metric] = str(error)
             return None
         except MetricUnavailable as error:
             self._gaps[metric] = str(error)
