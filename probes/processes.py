@@ -87,6 +87,7 @@ class ProcessTree:
         self._orphaned_ticks = self._orphaned_bytes = 0
         """Used by the dead whom nobody in the tree reaped."""
         self._highest_bytes = 0
+        self._reads_allowed = False
         self._members[root] = self._open(root)
         self._find_new()
         self._refresh_reads()
@@ -100,11 +101,10 @@ class ProcessTree:
                 break
         self._find_new()
         self._refresh_reads()
-        readable = any(process.read_bytes is not None for process in self._members.values())
         self._highest_bytes = max(self._highest_bytes, self._bytes() - self._base_bytes)
         return TreeUse(
             cpu_s=(self._ticks() - self._base_ticks) * TICK_S,
-            read_bytes=self._highest_bytes if readable or self._highest_bytes else None,
+            read_bytes=self._highest_bytes if self._reads_allowed else None,
             rss_bytes=sum(process.rss_bytes for process in self._members.values()),
             processes=len(self._members),
         )
@@ -208,3 +208,4 @@ class ProcessTree:
                 os.close(fd)
             if b"read_bytes:" in lines:
                 process.read_bytes = int(lines[lines.index(b"read_bytes:") + 1])
+                self._reads_allowed = True

@@ -20,6 +20,8 @@ from gputune.probes.timeline import Series, Tick
 
 _KEPT_TICKS = 20_000
 """About an hour at the default interval; older ticks are forgotten."""
+_PATIENCE_S = 2.0
+_STUCK = f"Sampling stands still: the kernel or the GPU driver has not answered for {_PATIENCE_S:.0f} s."
 
 
 class Sampler:
@@ -41,36 +43,36 @@ class Sampler:
         self._tree: ProcessTree | None = None
         self._ticks: deque[Tick] = deque(maxlen=_KEPT_TICKS)
         self._reasons: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        """Guards ticks and reasons; signalled at each tick, when one is wanted and at the end."""
+        self._wanted = self._stopping = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Take the first sample and go on in a thread."""
+        """Begin to sample in a thread; the first sample is taken before this returns."""
         try:
             self._tree = ProcessTree(self._pid, self._proc)
         except OSError as error:
             self._reasons["tree"] = f"CPU, memory and disk use of process {self._pid} missing: {error.strerror}."
-        self._sample()
         self._thread = threading.Thread(target=self._run, name="gputune-sampler", daemon=True)
         self._thread.start()
+        self._see_until(0.0)
 
     def stop(self) -> None:
         """End the thread; what was seen stays available."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        with self._lock:
-            self._drop_tree()
+        if self._thread is None:
+            return
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            self._reasons["stuck"] = _STUCK
+        self._thread = None
 
     def window(self, start_s: float, end_s: float) -> tuple[HostUse, GpuUse]:
         """Return what happened between two moments of ``time.monotonic()``; values not seen are ``None``."""
-        if self._thread is not None:
-            with self._lock:
-                stale = not self._ticks or self._ticks[-1].time_s < end_s
-            if stale:  # so that the end of the window is seen, not guessed
-                self._sample()
+        self._see_until(min(end_s, time.monotonic()))
         if end_s <= start_s:
             return HostUse(), GpuUse()
         ticks = self._copy()
@@ -82,41 +84,63 @@ class Sampler:
 
     def missing(self) -> list[str]:
         """Return one sentence for each thing that could not be measured."""
-        with self._lock:
+        with self._changed:
             return [*self._reasons.values(), *self._gpu.missing()]
 
     def _copy(self) -> list[Tick]:
-        with self._lock:
+        with self._changed:
             return list(self._ticks)
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval_s):
-            try:
-                self._sample()
-            except Exception as error:  # noqa: BLE001 (corroborating figures must never end a campaign)
-                with self._lock:
-                    self._reasons["sampler"] = f"Sampling ended early: {type(error).__name__}: {error}."
+    def _see_until(self, moment_s: float) -> None:
+        """Have a sample taken at or after a moment, so that the end of a window is seen and not guessed."""
+        with self._changed:
+            if self._thread is None or self._seen(moment_s):
                 return
+            self._wanted = True
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self._seen(moment_s), _PATIENCE_S):
+                self._reasons["stuck"] = _STUCK
 
-    def _sample(self) -> None:
-        with self._lock:
-            tree = self._read_tree()
-            busy_s = _machine_busy_s(self._proc)
-            time_s = time.monotonic()
-            if busy_s is None:
-                self._reasons["machine"] = f"CPU use of other processes missing: {self._proc}/stat is unreadable."
-            throttling = self._cgroup.throttling()
-            tick = Tick(
-                time_s=time_s,
-                tree_cpu_s=tree.cpu_s if tree else None,
-                own_cpu_s=time.process_time(),
-                busy_s=busy_s,
-                read_bytes=tree.read_bytes if tree else None,
-                rss_bytes=tree.rss_bytes if tree else None,
-                throttled_s=throttling.throttled_s if throttling else None,
-                gpu=self._gpu.read(),
-            )
-            self._ticks.append(tick)
+    def _seen(self, moment_s: float) -> bool:
+        return self._stopping or (bool(self._ticks) and self._ticks[-1].time_s >= moment_s)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                tick = self._look()
+                with self._changed:
+                    self._ticks.append(tick)
+                    self._wanted = False
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._wanted or self._stopping, self._interval_s)
+        except Exception as error:  # noqa: BLE001 (corroborating figures must never end a campaign)
+            with self._changed:
+                self._reasons["sampler"] = f"Sampling ended early: {type(error).__name__}: {error}."
+        finally:
+            with self._changed:
+                self._stopping = True
+                self._changed.notify_all()
+            self._drop_tree()
+
+    def _look(self) -> Tick:
+        """Read everything once; only the sampling thread does, so a driver that hangs holds up nobody else."""
+        time_s = time.monotonic()
+        tree = self._read_tree()
+        busy_s = _machine_busy_s(self._proc)
+        own_cpu_s = time.process_time()
+        if busy_s is None:
+            self._reasons["machine"] = f"CPU use of other processes missing: {self._proc}/stat is unreadable."
+        throttling = self._cgroup.throttling()
+        return Tick(
+            time_s=time_s,
+            tree_cpu_s=tree.cpu_s if tree else None,
+            own_cpu_s=own_cpu_s,
+            busy_s=busy_s,
+            read_bytes=tree.read_bytes if tree else None,
+            rss_bytes=tree.rss_bytes if tree else None,
+            throttled_s=throttling.throttled_s if throttling else None,
+            gpu=self._gpu.read(),
+        )
 
     def _read_tree(self) -> TreeUse | None:
         if self._tree is None:
@@ -129,8 +153,6 @@ class Sampler:
             return None
         if use.read_bytes is None:
             self._reasons["reads"] = "Disk reads missing: no permission to read /proc/PID/io of the target."
-        else:
-            self._reasons.pop("reads", None)
         if use.processes == 0:  # nothing more will come; the last figures still belong to the last moment
             self._drop_tree()
         return use
