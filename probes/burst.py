@@ -70,9 +70,11 @@ class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     other_cpu_cores: float | None = None
     """Cores kept busy by everything else on the machine."""
     rss_bytes: int | None = None
-    """Resident memory of the target's process tree."""
+    """Largest resident memory of the target's process tree; pages shared between processes count in each."""
     read_bytes: int | None = None
     """Bytes the tree read from storage."""
+    throttled_s: float | None = None
+    """CPU time denied by the control group's quota, summed over CPUs."""
 
 
 class GpuUse(msgspec.Struct, frozen=True, kw_only=True):

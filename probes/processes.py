@@ -1,0 +1,211 @@
+"""CPU time, memory and storage reads of a process and everything it started, right across births and deaths.
+
+The kernel hands a dead process's CPU time and reads to the parent that reaps it, so the sum over the living of
+(own + reaped) loses nothing when a worker dies. Two cases need care, both handled in :meth:`ProcessTree.read`:
+a child that dies between the reading of its parent and its own, and a child nobody in the tree reaps.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_SCAN_SHARE = 0.01
+"""Looking for new processes may take this share of one core; on machines with many it happens less often."""
+_ROUNDING_TICKS = 3
+"""The kernel rounds own and reaped times down separately."""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeUse:
+    """What a tree of processes has used since it was first looked at."""
+
+    cpu_s: float
+    read_bytes: int | None
+    """``None`` when no process lets us read it."""
+    rss_bytes: int
+    """Right now; pages shared between processes count in each."""
+    processes: int
+    """Alive (or dead and not yet reaped) right now."""
+
+
+class _Process:
+    """One living member of the tree. The open file pins the identity: a reused pid cannot answer through it."""
+
+    __slots__ = ("fd", "own_ticks", "parent", "pid", "read_bytes", "reaped_ticks", "rss_bytes", "session")
+
+    def __init__(self, pid: int, fd: int) -> None:
+        self.pid, self.fd = pid, fd
+        self.parent = self.session = 0
+        self.own_ticks = self.reaped_ticks = 0
+        self.rss_bytes = 0
+        self.read_bytes: int | None = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read /proc/PID/stat again.
+
+        Raises:
+            ProcessLookupError: it is gone.
+        """
+        # The name (field 2) may hold spaces and brackets; fields are counted from behind it. See proc(5).
+        fields = os.pread(self.fd, 1024, 0).rpartition(b")")[2].split()
+        if len(fields) < 22:
+            raise ProcessLookupError(self.pid)
+        self.parent, self.session = int(fields[1]), int(fields[3])
+        self.own_ticks = int(fields[11]) + int(fields[12])
+        self.reaped_ticks = int(fields[13]) + int(fields[14])
+        self.rss_bytes = int(fields[21]) * PAGE_BYTES
+
+    @property
+    def ticks(self) -> int:
+        return self.own_ticks + self.reaped_ticks
+
+
+class ProcessTree:
+    """The process ``root`` and its descendants.
+
+    Args:
+        root: pid of the first process.
+        proc: where the process file system is mounted.
+
+    Raises:
+        OSError: no such process, or no process file system.
+    """
+
+    def __init__(self, root: int, proc: Path = Path("/proc")) -> None:
+        self.root = root
+        self._proc = str(proc)
+        self._members: dict[int, _Process] = {}
+        """Parents before their children, because a parent is known before its children can be."""
+        self._seen: set[int] = set()
+        self._next_scan_s = 0.0
+        self._orphaned_ticks = self._orphaned_bytes = 0
+        """Used by the dead whom nobody in the tree reaped."""
+        self._highest_bytes = 0
+        self._reads_allowed = False
+        self._members[root] = self._open(root)
+        self._find_new()
+        self._refresh_reads()
+        self._base_ticks, self._base_bytes = self._ticks(), self._bytes()
+
+    def read(self) -> TreeUse:
+        """Return what the tree has used since this object was made."""
+        for _ in range(3):
+            # A child found dead may have been reaped after its parent was read: read again, the parent has it now.
+            if not self._refresh():
+                break
+        self._find_new()
+        self._refresh_reads()
+        self._highest_bytes = max(self._highest_bytes, self._bytes() - self._base_bytes)
+        return TreeUse(
+            cpu_s=(self._ticks() - self._base_ticks) * TICK_S,
+            read_bytes=self._highest_bytes if self._reads_allowed else None,
+            rss_bytes=sum(process.rss_bytes for process in self._members.values()),
+            processes=len(self._members),
+        )
+
+    def close(self) -> None:
+        """Close the files that pin the processes."""
+        for process in self._members.values():
+            os.close(process.fd)
+        self._members.clear()
+
+    def _ticks(self) -> int:
+        return sum(process.ticks for process in self._members.values()) + self._orphaned_ticks
+
+    def _bytes(self) -> int:
+        return sum(process.read_bytes or 0 for process in self._members.values()) + self._orphaned_bytes
+
+    def _open(self, pid: int) -> _Process:
+        fd = os.open(f"{self._proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return _Process(pid, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _refresh(self) -> bool:
+        """Read every member again; return whether some have died."""
+        before = {pid: process.reaped_ticks for pid, process in self._members.items()}
+        dead: list[_Process] = []
+        for process in self._members.values():
+            try:
+                process.refresh()
+            except ProcessLookupError:
+                dead.append(process)
+        if not dead:
+            return False
+        gone = {process.pid for process in dead}
+        for process in self._members.values():
+            # Their credits are read below, by the pass that knows who died.
+            if process.pid not in gone:
+                try:
+                    process.refresh()
+                except ProcessLookupError:  # died just now: the next pass sees it
+                    continue
+        self._bury(dead, gone, before)
+        return True
+
+    def _bury(self, dead: list[_Process], gone: set[int], before: dict[int, int]) -> None:
+        """Take the dead out; keep what was not credited to their nearest living ancestor."""
+        heirs: dict[int, list[_Process]] = {}
+        for process in dead:
+            heir = process.parent
+            while heir in gone:
+                heir = self._members[heir].parent
+            heirs.setdefault(heir if heir in self._members else 0, []).append(process)
+        for heir, children in heirs.items():
+            left = sum(child.ticks for child in children)
+            credit = self._members[heir].reaped_ticks - before[heir] if heir else 0
+            if left - credit > _ROUNDING_TICKS * len(children) or not heir:
+                self._orphaned_ticks += max(0, left - credit)
+                self._orphaned_bytes += sum(child.read_bytes or 0 for child in children)
+        for process in dead:
+            os.close(process.fd)
+            del self._members[process.pid]
+
+    def _find_new(self) -> None:
+        """Adopt the processes born since the last look."""
+        started_s = time.monotonic()
+        if started_s < self._next_scan_s or not self._members:
+            return
+        pids = {int(name) for name in os.listdir(self._proc) if name.isdigit()}
+        strangers: list[_Process] = []
+        for pid in sorted(pids - self._seen - self._members.keys()):
+            try:
+                strangers.append(self._open(pid))
+            except (ProcessLookupError, FileNotFoundError, PermissionError):  # gone again, or not ours to see
+                continue
+        self._seen = pids
+        while adopted := [stranger for stranger in strangers if self._belongs(stranger)]:
+            for stranger in adopted:
+                self._members[stranger.pid] = stranger
+            strangers = [stranger for stranger in strangers if stranger.pid not in self._members]
+        for stranger in strangers:
+            os.close(stranger.fd)
+        self._next_scan_s = started_s + (time.monotonic() - started_s) / _SCAN_SHARE
+
+    def _belongs(self, stranger: _Process) -> bool:
+        # The session also finds what a dead intermediate process left behind, when the root leads one.
+        return stranger.parent in self._members or stranger.session == self.root
+
+    def _refresh_reads(self) -> None:
+        for process in self._members.values():
+            try:
+                fd = os.open(f"{self._proc}/{process.pid}/io", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:  # not permitted, or just gone: what was last read stays
+                continue
+            try:
+                lines = os.pread(fd, 1024, 0).split()
+            except OSError:  # as above; the kernel checks again at each read
+                continue
+            finally:
+                os.close(fd)
+            if b"read_bytes:" in lines:
+                process.read_bytes = int(lines[lines.index(b"read_bytes:") + 1])
+                self._reads_allowed = True

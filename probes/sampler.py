@@ -1,0 +1,172 @@
+"""Watches the target's processes, the machine and the GPU from outside while bursts run.
+
+A thread of the tuner's process, not of the target's: sampling must not cost the training loop its GIL or the
+driver's lock. It only collects; what a stretch amounts to is computed in :mod:`gputune.probes.timeline`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from pathlib import Path
+
+from gputune.probes import timeline
+from gputune.probes.burst import GpuUse, HostUse
+from gputune.probes.cgroup import Cgroup, read_text
+from gputune.probes.gpu.interface import Gpu
+from gputune.probes.processes import TICK_S, ProcessTree, TreeUse
+from gputune.probes.timeline import Series, Tick
+
+_KEPT_TICKS = 20_000
+"""About an hour at the default interval; older ticks are forgotten."""
+_PATIENCE_S = 2.0
+_STUCK = f"Sampling stands still: the kernel or the GPU driver has not answered for {_PATIENCE_S:.0f} s."
+
+
+class Sampler:
+    """Samples until stopped or until the target is gone; no method raises because of what it watches.
+
+    Args:
+        pid: the target; its descendants are watched with it.
+        gpu: the device it uses. The sampler does not close it.
+        interval_s: time between samples.
+        proc: where the process file system is mounted.
+    """
+
+    def __init__(self, pid: int, gpu: Gpu, interval_s: float = 0.2, proc: Path = Path("/proc")) -> None:
+        self._pid = pid
+        self._gpu = gpu
+        self._interval_s = interval_s
+        self._proc = proc
+        self._cgroup = Cgroup(membership=proc / "self" / "cgroup")
+        self._tree: ProcessTree | None = None
+        self._ticks: deque[Tick] = deque(maxlen=_KEPT_TICKS)
+        self._reasons: dict[str, str] = {}
+        self._changed = threading.Condition()
+        """Guards ticks and reasons; signalled at each tick, when one is wanted and at the end."""
+        self._wanted = self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to sample in a thread; the first sample is taken before this returns."""
+        try:
+            self._tree = ProcessTree(self._pid, self._proc)
+        except OSError as error:
+            self._reasons["tree"] = f"CPU, memory and disk use of process {self._pid} missing: {error.strerror}."
+        self._thread = threading.Thread(target=self._run, name="gputune-sampler", daemon=True)
+        self._thread.start()
+        self._see_until(0.0)
+
+    def stop(self) -> None:
+        """End the thread; what was seen stays available."""
+        if self._thread is None:
+            return
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            self._reasons["stuck"] = _STUCK
+        self._thread = None
+
+    def window(self, start_s: float, end_s: float) -> tuple[HostUse, GpuUse]:
+        """Return what happened between two moments of ``time.monotonic()``; values not seen are ``None``."""
+        self._see_until(min(end_s, time.monotonic()))
+        if end_s <= start_s:
+            return HostUse(), GpuUse()
+        ticks = self._copy()
+        return timeline.host_use(ticks, start_s, end_s), timeline.gpu_use(ticks, start_s, end_s)
+
+    def series(self) -> Series:
+        """Return everything seen so far as arrays of bounded length."""
+        return timeline.series(self._copy())
+
+    def missing(self) -> list[str]:
+        """Return one sentence for each thing that could not be measured."""
+        with self._changed:
+            return [*self._reasons.values(), *self._gpu.missing()]
+
+    def _copy(self) -> list[Tick]:
+        with self._changed:
+            return list(self._ticks)
+
+    def _see_until(self, moment_s: float) -> None:
+        """Have a sample taken at or after a moment, so that the end of a window is seen and not guessed."""
+        with self._changed:
+            if self._thread is None or self._seen(moment_s):
+                return
+            self._wanted = True
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: self._seen(moment_s), _PATIENCE_S):
+                self._reasons["stuck"] = _STUCK
+
+    def _seen(self, moment_s: float) -> bool:
+        return self._stopping or (bool(self._ticks) and self._ticks[-1].time_s >= moment_s)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                tick = self._look()
+                with self._changed:
+                    self._ticks.append(tick)
+                    self._wanted = False
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._wanted or self._stopping, self._interval_s)
+        except Exception as error:  # noqa: BLE001 (corroborating figures must never end a campaign)
+            with self._changed:
+                self._reasons["sampler"] = f"Sampling ended early: {type(error).__name__}: {error}."
+        finally:
+            with self._changed:
+                self._stopping = True
+                self._changed.notify_all()
+            self._drop_tree()
+
+    def _look(self) -> Tick:
+        """Read everything once; only the sampling thread does, so a driver that hangs holds up nobody else."""
+        time_s = time.monotonic()
+        tree = self._read_tree()
+        busy_s = _machine_busy_s(self._proc)
+        own_cpu_s = time.process_time()
+        if busy_s is None:
+            self._reasons["machine"] = f"CPU use of other processes missing: {self._proc}/stat is unreadable."
+        throttling = self._cgroup.throttling()
+        return Tick(
+            time_s=time_s,
+            tree_cpu_s=tree.cpu_s if tree else None,
+            own_cpu_s=own_cpu_s,
+            busy_s=busy_s,
+            read_bytes=tree.read_bytes if tree else None,
+            rss_bytes=tree.rss_bytes if tree else None,
+            throttled_s=throttling.throttled_s if throttling else None,
+            gpu=self._gpu.read(),
+        )
+
+    def _read_tree(self) -> TreeUse | None:
+        if self._tree is None:
+            return None
+        try:
+            use = self._tree.read()
+        except OSError as error:
+            self._reasons["tree"] = f"CPU, memory and disk use missing from some point on: {error}."
+            self._drop_tree()
+            return None
+        if use.read_bytes is None:
+            self._reasons["reads"] = "Disk reads missing: no permission to read /proc/PID/io of the target."
+        if use.processes == 0:  # nothing more will come; the last figures still belong to the last moment
+            self._drop_tree()
+        return use
+
+    def _drop_tree(self) -> None:
+        if self._tree is not None:
+            self._tree.close()
+            self._tree = None
+
+
+def _machine_busy_s(proc: Path) -> float | None:
+    """Return the CPU time all processes of the machine have used; the hypervisor's share (steal) is not ours."""
+    first = read_text(proc / "stat").partition("\n")[0].split()
+    if len(first) < 8 or first[0] != "cpu":
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq = (int(word) for word in first[1:8])
+    return (user + nice + system + irq + softirq) * TICK_S

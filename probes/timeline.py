@@ -1,0 +1,171 @@
+"""What the sampler saw, and what it amounts to between two moments (pure functions of ticks)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import attrgetter
+from statistics import fmean
+
+import msgspec
+
+from gputune.probes.burst import GpuUse, HostUse
+from gputune.probes.gpu.interface import Reading
+
+MAX_POINTS = 1000
+_LONGEST_PERIOD_S = 1.0
+"""NVML's utilisation figures look back at most this far."""
+_SHORTEST_ENERGY_S = 3.0
+"""Energy counters move in steps; over less than this a difference says little."""
+_LATE_S = 2.0
+"""The driver's own samples of a moment may reach us this much later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One look at the machine. Counters count from an arbitrary start; ``None`` where they could not be read."""
+
+    time_s: float
+    tree_cpu_s: float | None = None
+    """CPU time of the target and its descendants."""
+    own_cpu_s: float = 0.0
+    """CPU time of the process that samples."""
+    busy_s: float | None = None
+    """CPU time of everything on the machine."""
+    read_bytes: int | None = None
+    rss_bytes: int | None = None
+    throttled_s: float | None = None
+    gpu: Reading | None = None
+
+
+class Series(msgspec.Struct, frozen=True, kw_only=True):
+    """The sampler's ticks as parallel arrays of at most :data:`MAX_POINTS`; ``None`` where nothing was read."""
+
+    t_s: list[float] = []
+    """``CLOCK_MONOTONIC``, as in bursts."""
+    cpu_cores: list[float | None] = []
+    """Cores kept busy by the target's tree since the previous point."""
+    gpu_utilization: list[float | None] = []
+    """Percent."""
+    rss_bytes: list[int | None] = []
+
+
+def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
+    """Return what the machine did between two moments."""
+    part = _around(ticks, start_s, end_s)
+    tree = _rate(part, "tree_cpu_s", start_s, end_s)
+    busy = _rate(part, "busy_s", start_s, end_s)
+    own = _rate(part, "own_cpu_s", start_s, end_s)
+    read = _rate(part, "read_bytes", start_s, end_s)
+    throttled = _rate(part, "throttled_s", start_s, end_s)
+    other = None
+    if tree is not None and busy is not None and own is not None:
+        other = max(0.0, busy - tree - own)
+    sizes = [tick.rss_bytes for tick in part if tick.rss_bytes is not None]
+    return HostUse(
+        cpu_cores=tree,
+        other_cpu_cores=other,
+        rss_bytes=max(sizes) if sizes and tree is not None else None,
+        read_bytes=None if read is None else round(read * (end_s - start_s)),
+        throttled_s=None if throttled is None else throttled * (end_s - start_s),
+    )
+
+
+def gpu_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> GpuUse:
+    """Return what the GPU did between two moments.
+
+    Utilisation comes from the driver's own samples where it gives them, from our polling otherwise.
+    """
+    late = [tick.gpu for tick in _around(ticks, start_s, end_s + _LATE_S) if tick.gpu is not None]
+    readings = [reading for reading in late if start_s <= reading.time_s <= end_s]
+    history = sorted({sample for reading in late for sample in reading.utilization_samples})
+    energy = None
+    if end_s - start_s >= _SHORTEST_ENERGY_S:
+        energy = _growth([(r.time_s, r.energy_j) for r in late if r.energy_j is not None], start_s, end_s)
+    utilization = _mean_over(history, start_s, end_s)
+    if utilization is None:
+        utilization = _mean(reading.utilization for reading in readings)
+    memory = [reading.memory_used_bytes for reading in readings if reading.memory_used_bytes is not None]
+    busy_sms = [(r.time_s, r.sm_utilization) for r in late if r.sm_utilization is not None]
+    return GpuUse(
+        utilization=utilization,
+        sm_utilization=_mean_over(busy_sms, start_s, end_s),
+        memory_used_bytes=max(memory, default=None),
+        power_w=_mean(reading.power_w for reading in readings),
+        sm_clock_mhz=_mean(reading.sm_clock_mhz for reading in readings),
+        throttle_reasons=tuple(sorted({reason for reading in readings for reason in reading.throttle_reasons})),
+        energy_j=energy,
+    )
+
+
+def series(ticks: Sequence[Tick], max_points: int = MAX_POINTS) -> Series:
+    """Return the ticks as arrays; neighbours are merged until there are few enough."""
+    step = max(1, -(-len(ticks) // max_points))
+    groups = [ticks[first : first + step] for first in range(0, len(ticks), step)]
+    cores: list[float | None] = [None] * bool(groups)
+    for earlier, later in pairwise(group[-1] for group in groups):
+        used = None
+        if earlier.tree_cpu_s is not None and later.tree_cpu_s is not None and later.time_s > earlier.time_s:
+            used = (later.tree_cpu_s - earlier.tree_cpu_s) / (later.time_s - earlier.time_s)
+        cores.append(used)
+    return Series(
+        t_s=[group[-1].time_s for group in groups],
+        cpu_cores=cores,
+        gpu_utilization=[_mean(tick.gpu.utilization for tick in group if tick.gpu) for group in groups],
+        rss_bytes=[
+            max((tick.rss_bytes for tick in group if tick.rss_bytes is not None), default=None) for group in groups
+        ],
+    )
+
+
+def _around(ticks: Sequence[Tick], start_s: float, end_s: float) -> Sequence[Tick]:
+    """Return the ticks between two moments with the neighbour on either side."""
+    first = bisect_right(ticks, start_s, key=attrgetter("time_s"))
+    last = bisect_left(ticks, end_s, key=attrgetter("time_s"))
+    return ticks[max(0, first - 1) : last + 1]
+
+
+def _rate(ticks: Sequence[Tick], counter: str, start_s: float, end_s: float) -> float | None:
+    """Return a counter's growth per second."""
+    points = [(tick.time_s, float(v)) for tick in ticks if (v := getattr(tick, counter)) is not None]
+    grown = _growth(points, start_s, end_s)
+    return None if grown is None else grown / (end_s - start_s)
+
+
+def _growth(points: Sequence[tuple[float, float]], start_s: float, end_s: float) -> float | None:
+    """Return how much a counter grew between two moments, ``None`` if under half of the time was watched."""
+    if len(points) < 2:
+        return None
+    from_s, to_s = max(start_s, points[0][0]), min(end_s, points[-1][0])
+    watched = to_s - from_s
+    if watched <= 0 or watched < (end_s - start_s) / 2:
+        return None
+    return (_level(points, to_s) - _level(points, from_s)) * (end_s - start_s) / watched
+
+
+def _level(points: Sequence[tuple[float, float]], at_s: float) -> float:
+    """Return the counter at a moment, on a straight line between its neighbours."""
+    after = min(max(1, bisect_left(points, at_s, key=lambda point: point[0])), len(points) - 1)
+    (left_s, left), (right_s, right) = points[after - 1], points[after]
+    if right_s == left_s:
+        return right
+    return left + (right - left) * (at_s - left_s) / (right_s - left_s)
+
+
+def _mean_over(points: Sequence[tuple[float, float]], start_s: float, end_s: float) -> float | None:
+    """Return the mean of values that each hold for the time since the previous one."""
+    weighted = weight = 0.0
+    for (before_s, _), (at_s, value) in pairwise([(float("-inf"), 0.0), *points]):
+        begins_s = max(before_s, at_s - _LONGEST_PERIOD_S)
+        overlap_s = min(at_s, end_s) - max(begins_s, start_s)
+        if overlap_s > 0:
+            weighted += value * overlap_s
+            weight += overlap_s
+    return weighted / weight if weight else None
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
