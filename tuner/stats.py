@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import fmean, median, stdev
 
 import msgspec
 
-from gputune.probes.burst import Burst
+from gputune.probes.burst import Burst, WorkerBatch
 
 MIN_EFFECT = 0.02
 """A proved gain below this is called nothing to gain: it is not worth a changed configuration."""
@@ -20,6 +21,10 @@ HEADROOM_WORTH_TUNING = 0.05
 """Below this share between user throughput and ceiling the campaign stops: the loader is fine."""
 GROUPS = 8
 """Groups of neighbouring steps for batch means; more leave groups too short to be independent."""
+WAITING = 0.05
+"""Share of time blocked in ``next()`` above which the workers, not the loop, set the pace."""
+DISAGREEMENT = 1.12
+"""Workers' capacity further than this from the rate seen is not what limits the loop."""
 
 # Two-sided Student t quantiles by degrees of freedom, for 90 % and 95 % intervals.
 _T = {
@@ -135,3 +140,59 @@ def ratio_interval(ratios: Sequence[float], confidence: float = 0.95) -> Estimat
         return Estimate(math.exp(value), 0.0, math.inf)
     half = t_quantile(confidence, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
     return Estimate(math.exp(value), math.exp(value - half), math.exp(value + half))
+
+
+def worker_cycle_s(burst: Burst) -> float | None:
+    """Return the mean seconds from one batch to the next of a worker that always has work, or ``None``.
+
+    This is service time plus whatever the worker does between batches (handing the batch over), without the time it
+    waited for an index. ``None`` without workers, or when no worker made two batches in the burst.
+    """
+    if burst.settings.num_workers == 0:
+        return None
+    by_worker: dict[int, list[WorkerBatch]] = {}
+    for batch in burst.workers:
+        by_worker.setdefault(batch.worker, []).append(batch)
+    total_s, count = 0.0, 0
+    for batches in by_worker.values():
+        batches.sort(key=lambda batch: batch.start_s)
+        for before, after in pairwise(batches):
+            total_s += max(before.fetch_s + before.collate_s, after.start_s - before.start_s - after.idle_s)
+            count += 1
+    return total_s / count if count else None
+
+
+def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
+    """Return the rate the settings keep up: :func:`throughput`, sharpened by what the workers could deliver.
+
+    When the loop waits for its workers, arrivals come in clumps of one round and a short burst counts a part of one;
+    the workers' own stamps have no such edge. Both are unbiased then, so they are averaged by their precision. When
+    the loop hardly waits, the loop's own periods are the answer.
+    """
+    seen = throughput(burst, confidence)
+    capacity = capacity_estimate(burst, confidence)
+    if capacity is None or data_wait_share(burst) < WAITING or not math.isfinite(seen.value) or seen.value <= 0:
+        return seen
+    if not seen.value / DISAGREEMENT <= capacity.value <= seen.value * DISAGREEMENT:
+        return seen  # something besides the workers holds the loop up (slow samples in order, the pin thread)
+    weights = [1 / max(estimate.spread, 1e-3) ** 2 for estimate in (seen, capacity)]
+    value = (weights[0] * seen.value + weights[1] * capacity.value) / sum(weights)
+    half = value / math.sqrt(sum(weights))
+    return Estimate(value, value - half, value + half)
+
+
+def capacity_estimate(burst: Burst, confidence: float = 0.90) -> Estimate | None:
+    """Return :func:`capacity_samples_per_s` from whole worker cycles, with an interval; ``None`` where unknown."""
+    cycle_s = worker_cycle_s(burst)
+    if not cycle_s or not burst.samples or len(burst.workers) < 4:
+        return None
+    services = [batch.fetch_s + batch.collate_s for batch in burst.workers]
+    relative = t_quantile(confidence, len(services) - 1) * stdev(services) / fmean(services) / math.sqrt(len(services))
+    value = burst.settings.num_workers / cycle_s * fmean(burst.samples)
+    return Estimate(value, value * max(0.0, 1 - relative), value * (1 + relative))
+
+
+def variation(burst: Burst) -> float:
+    """Return the coefficient of variation of the batches' service times (0 when fewer than two were stamped)."""
+    services = [batch.fetch_s + batch.collate_s for batch in burst.workers]
+    return stdev(services) / mean if len(services) > 1 and (mean := fmean(services)) > 0 else 0.0
