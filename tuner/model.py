@@ -32,6 +32,11 @@ MACHINE_NOISE = 0.012
 RECEIVE_BYTES_PER_S = 8e9
 RECEIVE_S = 2e-4
 """Prior of the main-thread time to take a finished batch; replaced by the shortest waits seen."""
+SLOW_BATCHES = 0.6
+"""Rates vary less than independent batches would: the queue smooths some of it."""
+STARVED = 0.05
+"""Share of time waiting for data above which a burst says nothing about the loop's own speed: queued GPU work hides
+in the wait."""
 HIDDEN = 0.3
 """Share of the loop's own time expected to overlap with fetching on the training thread (queued GPU work)."""
 
@@ -112,11 +117,14 @@ class Model:
         rate, at_work = self._replayed(candidates)
         seen = [s.burst.settings for s in self.seen]
         replayed, _ = self._replayed(seen)
-        residual = Residual(
-            _features(seen), np.log([s.rate for s in self.seen]) - np.log(replayed), np.array([s.spread for s in self.seen])
-        )
+        errors = np.log([s.rate for s in self.seen]) - np.log(replayed)
+        residual = Residual(_features(seen), errors, np.array([self._noise(s) for s in self.seen]))
         correction, spread = residual.at(_features(candidates))
-        return Prediction(rate * np.exp(correction) * self._samples_per_batch, spread, at_work)
+        # What was left unexplained is the workers' side; no correction lifts a rate over what the loop can take.
+        limit = np.array([self.loop_samples_per_s(c) if c.num_workers else math.inf for c in candidates])
+        expected = rate * np.exp(correction) * self._samples_per_batch
+        capped = np.minimum(expected, np.maximum(limit, rate * self._samples_per_batch))
+        return Prediction(capped, spread, at_work)
 
     @property
     def samples_per_batch(self) -> float:
@@ -162,6 +170,13 @@ class Model:
             waiting_s=max(0.0, cycle_s - computing_s), busy_s=fmean(busy), others=others,
         )
 
+    def _noise(self, seen: _Seen) -> float:
+        """Return how far a burst's rate may be off, given how rare slow batches are in all bursts."""
+        unseen = SLOW_BATCHES * self.variation / math.sqrt(max(4, len(seen.burst.period_s)))
+        if stats.data_wait_share(seen.burst) < STARVED and self.variation < HEAVY:
+            unseen *= 0.3
+        return math.hypot(seen.spread, min(0.5, unseen))
+
     def _fit(self) -> None:
         self._computing = Contention(self.cores, sharing=(1.15, 0.4), crowding=(0.10, 0.12))
         self._waiting = Waiting()
@@ -180,10 +195,18 @@ class Model:
             self._computing.learn(s.running, s.others, s.computing_s, noise / max(share, 0.05))
             if share < 0.98:
                 self._waiting.learn(s.at_work, s.waiting_s, noise / max(1 - share, 0.05))
-            if s.burst.settings.num_workers:
+            if s.burst.settings.num_workers and self._shows_loop(s):
                 factor = self._copying[s.burst.settings.pin_memory]
-                self._loop.learn(s.running, s.others - 1, s.busy_s / factor, 0.03)
+                self._loop.learn(s.running, s.others - 1, s.busy_s / factor, 0.02)
         self._pool()
+
+    def _shows_loop(self, seen: _Seen) -> bool:
+        """Whether a burst's time outside ``next()`` is the loop's own speed."""
+        waiting = sum(seen.burst.wait_s) - self._receive_s * len(seen.burst.wait_s)
+        return waiting < STARVED * sum(seen.burst.period_s) or seen.busy_s > self._reference_s()
+
+    def _reference_s(self) -> float:
+        return fmean(self.ceiling.period_s) if self.ceiling is not None else math.inf
 
     def _alone_s(self) -> float:
         """Seconds of the loop's own work per step with idle workers, pageable or pinned as the ceiling was."""
@@ -196,10 +219,11 @@ class Model:
         """Return what pinning does to the loop's own time, relative to the reference burst's choice."""
         reference = (self.ceiling or self.seen[0].burst).settings.pin_memory
         factors = {reference: 1.0, not reference: 0.995 if reference is False else 1.005}
-        mine = [s.busy_s for s in self.seen if s.burst.settings.num_workers and s.burst.settings.pin_memory is reference]
+        fed = [s for s in self.seen if s.burst.settings.num_workers and self._shows_loop(s)]
+        mine = [s.busy_s for s in fed if s.burst.settings.pin_memory is reference]
         if self.ceiling is not None:
             mine.append(fmean(self.ceiling.period_s))
-        theirs = [s.busy_s for s in self.seen if s.burst.settings.pin_memory is not reference]
+        theirs = [s.busy_s for s in fed if s.burst.settings.pin_memory is not reference]
         if mine and theirs:
             factors[not reference] = min(1.2, max(0.2, min(theirs) / min(mine)))
         return factors

@@ -17,9 +17,9 @@ from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
 from gputune.space import Space
 
-SLACK = {"fastest": 0.004, "balanced": 0.015, "cheapest": 0.05}
+SLACK = {"fastest": 0.004, "balanced": 0.01, "cheapest": 0.05}
 """How far below the best rate a cheaper setting may be predicted and still be preferred, by ``prefer``."""
-KEEP = 0.02
+KEEP = 0.015
 """A measured setting within this of the best is as good; the cheapest of them is recommended."""
 OPTIMISM = 0.6
 """Standard deviations of hope: a setting that could beat the best by :data:`KEEP` with so much luck is measured."""
@@ -111,7 +111,7 @@ class Planner:
         """Return the cheapest measured setting as fast as the fastest; the user's own when nothing is clearly better."""
         rates = self.rates([s for s, bursts in self.measured.items() if not all(b.abandoned for b in bursts)])
         most = max(rates.values())
-        keep = max(KEEP, self.slack)
+        keep = max(0.8 * KEEP, self.slack)
         return min((s for s, rate in rates.items() if rate >= (1 - keep) * most), key=self.cost)
 
     def front(self) -> list[Point]:
@@ -132,22 +132,25 @@ class Planner:
         """Return the next setting worth measuring, or ``None`` when no more can be gained."""
         if not self.model.knows_service or not self.candidates:
             return None
-        pool = [c for c in self.candidates if not self._pin_due or c.pin_memory]
-        if self._pin_due and pool:
-            self._pin_due = False
-        else:
-            pool = self.candidates
+        pool = self.candidates
+        if pinned := [c for c in pool if self._pin_due and c.pin_memory]:
+            pool = pinned
         expected = self.model.predict(pool)
-        choice = self._cheapest_sufficient(pool, expected) or self._challenger(pool, expected)
+        choice = self._cheapest_sufficient(pool, expected, bool(pinned)) or self._challenger(pool, expected)
+        self._pin_due = False
         return None if choice is None else self._propose(pool[choice[0]], expected, *choice)
 
-    def _cheapest_sufficient(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
+    def _cheapest_sufficient(
+        self, pool: list[Settings], expected: Prediction, regardless: bool = False
+    ) -> tuple[int, str] | None:
         """Return the cheapest candidate predicted to be starvation-free, unless what is measured is as good."""
         most = expected.samples_per_s.max()
         prices = np.array([self.cost(c) for c in pool])
         index = int(np.where(expected.samples_per_s >= (1 - self.slack) * most, prices, np.inf).argmin())
         if pool[index] in self.measured:
             return None
+        if regardless:
+            return index, f"cheapest predicted to reach {most:.4g} samples/s, and whether pinning helps"
         known = self.rates(list(self.measured))
         enough = [s for s, rate in known.items() if rate >= (1 - self.slack - 0.005) * most]
         if not enough:

@@ -180,7 +180,6 @@ def _open_study(context: SearchContext, sampler: ReplaySampler) -> Any:
     study = optuna.create_study(
         study_name=STUDY_NAME, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
     )
-    study.set_metric_names(["samples_per_s"])
     if not study.trials:
         known = distributions(context.space)
         study.add_trial(

@@ -25,6 +25,8 @@ WAITING = 0.05
 """Share of time blocked in ``next()`` above which the workers, not the loop, set the pace."""
 DISAGREEMENT = 1.12
 """Workers' capacity further than this from the rate seen is not what limits the loop."""
+ONE_ROUND_SPREAD = 0.15
+"""Relative half-width granted to a rate from a single round of the workers."""
 
 # Two-sided Student t quantiles by degrees of freedom, for 90 % and 95 % intervals.
 _T = {
@@ -165,20 +167,35 @@ def worker_cycle_s(burst: Burst) -> float | None:
 def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
     """Return the rate the settings keep up: :func:`throughput`, sharpened by what the workers could deliver.
 
-    When the loop waits for its workers, arrivals come in clumps of one round and a short burst counts a part of one;
-    the workers' own stamps have no such edge. Both are unbiased then, so they are averaged by their precision. When
-    the loop hardly waits, the loop's own periods are the answer.
+    When the loop waits for its workers, batches arrive in clumps of one round and a short burst counts a part of
+    one. So only whole rounds are counted (batch ``k`` and batch ``k + workers`` come from the same worker), and the
+    workers' own stamps, which have no such edge, are averaged in by precision. A queue that starts empty cannot give
+    more than the workers make, so where the loop saw clearly more than that, the workers are right. When the loop
+    hardly waits, its own periods are the answer.
     """
     seen = throughput(burst, confidence)
     capacity = capacity_estimate(burst, confidence)
-    if capacity is None or data_wait_share(burst) < WAITING or not math.isfinite(seen.value) or seen.value <= 0:
+    if capacity is None or data_wait_share(burst) < WAITING or seen.value <= 0:
         return seen
-    if not seen.value / DISAGREEMENT <= capacity.value <= seen.value * DISAGREEMENT:
-        return seen  # something besides the workers holds the loop up (slow samples in order, the pin thread)
-    weights = [1 / max(estimate.spread, 1e-3) ** 2 for estimate in (seen, capacity)]
-    value = (weights[0] * seen.value + weights[1] * capacity.value) / sum(weights)
-    half = value / math.sqrt(sum(weights))
-    return Estimate(value, value - half, value + half)
+    workers = burst.settings.num_workers
+    rounds = len(burst.period_s) // workers
+    if rounds == 0:
+        return capacity
+    period = mean_interval(burst.period_s[-rounds * workers :], confidence, workers)
+    rate = fmean(burst.samples) / period.value
+    relative = period.spread if math.isfinite(period.spread) else ONE_ROUND_SPREAD
+    if rate * DISAGREEMENT < capacity.value:
+        # Something besides the workers holds the loop up: slow samples in order, the pin thread.
+        return _around(rate, relative)
+    if rate > DISAGREEMENT * capacity.value:
+        return _around(capacity.value, max(capacity.spread, rate / capacity.value - 1))
+    weights = (1 / max(relative, 1e-3) ** 2, 1 / max(capacity.spread, 1e-3) ** 2)
+    value = (weights[0] * rate + weights[1] * capacity.value) / sum(weights)
+    return _around(value, 1 / math.sqrt(sum(weights)))
+
+
+def _around(value: float, relative: float) -> Estimate:
+    return Estimate(value, value * max(0.0, 1 - relative), value * (1 + relative))
 
 
 def capacity_estimate(burst: Burst, confidence: float = 0.90) -> Estimate | None:
