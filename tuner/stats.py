@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import fmean, median, stdev
 
 import msgspec
 
-from gputune.probes.burst import Burst
+from gputune.probes.burst import Burst, WorkerBatch
 
 MIN_EFFECT = 0.02
 """A proved gain below this is called nothing to gain: it is not worth a changed configuration."""
@@ -20,6 +21,12 @@ HEADROOM_WORTH_TUNING = 0.05
 """Below this share between user throughput and ceiling the campaign stops: the loader is fine."""
 GROUPS = 8
 """Groups of neighbouring steps for batch means; more leave groups too short to be independent."""
+WAITING = 0.05
+"""Share of time blocked in ``next()`` above which the workers, not the loop, set the pace."""
+DISAGREEMENT = 1.12
+"""Workers' capacity further than this from the rate seen is not what limits the loop."""
+ONE_ROUND_SPREAD = 0.15
+"""Relative half-width granted to a rate from a single round of the workers."""
 
 # Two-sided Student t quantiles by degrees of freedom, for 90 % and 95 % intervals.
 _T = {
@@ -135,3 +142,74 @@ def ratio_interval(ratios: Sequence[float], confidence: float = 0.95) -> Estimat
         return Estimate(math.exp(value), 0.0, math.inf)
     half = t_quantile(confidence, len(logs) - 1) * stdev(logs) / math.sqrt(len(logs))
     return Estimate(math.exp(value), math.exp(value - half), math.exp(value + half))
+
+
+def worker_cycle_s(burst: Burst) -> float | None:
+    """Return the mean seconds from one batch to the next of a worker that always has work, or ``None``.
+
+    This is service time plus whatever the worker does between batches (handing the batch over), without the time it
+    waited for an index. ``None`` without workers, or when no worker made two batches in the burst.
+    """
+    if burst.settings.num_workers == 0:
+        return None
+    by_worker: dict[int, list[WorkerBatch]] = {}
+    for batch in burst.workers:
+        by_worker.setdefault(batch.worker, []).append(batch)
+    total_s, count = 0.0, 0
+    for batches in by_worker.values():
+        batches.sort(key=lambda batch: batch.start_s)
+        for before, after in pairwise(batches):
+            total_s += max(before.fetch_s + before.collate_s, after.start_s - before.start_s - after.idle_s)
+            count += 1
+    return total_s / count if count else None
+
+
+def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
+    """Return the rate the settings keep up: :func:`throughput`, sharpened by what the workers could deliver.
+
+    When the loop waits for its workers, batches arrive in clumps of one round and a short burst counts a part of
+    one. So only whole rounds are counted (batch ``k`` and batch ``k + workers`` come from the same worker), and the
+    workers' own stamps, which have no such edge, are averaged in by precision. A queue that starts empty cannot give
+    more than the workers make, so where the loop saw clearly more than that, the workers are right. When the loop
+    hardly waits, its own periods are the answer.
+    """
+    seen = throughput(burst, confidence)
+    capacity = capacity_estimate(burst, confidence)
+    if capacity is None or data_wait_share(burst) < WAITING or seen.value <= 0:
+        return seen
+    workers = burst.settings.num_workers
+    rounds = len(burst.period_s) // workers
+    if rounds == 0:
+        return capacity
+    period = mean_interval(burst.period_s[-rounds * workers :], confidence, workers)
+    rate = fmean(burst.samples) / period.value
+    relative = period.spread if math.isfinite(period.spread) else ONE_ROUND_SPREAD
+    if rate * DISAGREEMENT < capacity.value:
+        # Something besides the workers holds the loop up: slow samples in order, the pin thread.
+        return _around(rate, relative)
+    if rate > DISAGREEMENT * capacity.value:
+        return _around(capacity.value, max(capacity.spread, rate / capacity.value - 1))
+    weights = (1 / max(relative, 1e-3) ** 2, 1 / max(capacity.spread, 1e-3) ** 2)
+    value = (weights[0] * rate + weights[1] * capacity.value) / sum(weights)
+    return _around(value, 1 / math.sqrt(sum(weights)))
+
+
+def _around(value: float, relative: float) -> Estimate:
+    return Estimate(value, value * max(0.0, 1 - relative), value * (1 + relative))
+
+
+def capacity_estimate(burst: Burst, confidence: float = 0.90) -> Estimate | None:
+    """Return :func:`capacity_samples_per_s` from whole worker cycles, with an interval; ``None`` where unknown."""
+    cycle_s = worker_cycle_s(burst)
+    if not cycle_s or not burst.samples or len(burst.workers) < 4:
+        return None
+    services = [batch.fetch_s + batch.collate_s for batch in burst.workers]
+    relative = t_quantile(confidence, len(services) - 1) * stdev(services) / fmean(services) / math.sqrt(len(services))
+    value = burst.settings.num_workers / cycle_s * fmean(burst.samples)
+    return Estimate(value, value * max(0.0, 1 - relative), value * (1 + relative))
+
+
+def variation(burst: Burst) -> float:
+    """Return the coefficient of variation of the batches' service times (0 when fewer than two were stamped)."""
+    services = [batch.fetch_s + batch.collate_s for batch in burst.workers]
+    return stdev(services) / mean if len(services) > 1 and (mean := fmean(services)) > 0 else 0.0

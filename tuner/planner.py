@@ -1,0 +1,235 @@
+"""What to try next and when to stop: the model proposes, measured bursts decide. Pure but for the bursts it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+import msgspec
+import numpy as np
+
+from gputune import stats
+from gputune.cost import Point, cost, pareto
+from gputune.model import Model, Prediction
+from gputune.probes.burst import Burst, Infeasible, StallKind
+from gputune.probes.protocol import Length
+from gputune.probes.settings import Settings
+from gputune.space import Space
+
+SLACK = {"fastest": 0.004, "balanced": 0.01, "cheapest": 0.05}
+"""How far below the best rate a cheaper setting may be predicted and still be preferred, by ``prefer``."""
+KEEP = 0.015
+"""A measured setting within this of the best is as good; the cheapest of them is recommended."""
+OPTIMISM = 0.6
+"""Standard deviations of hope: a setting that could beat the best by :data:`KEEP` with so much luck is measured."""
+WORTH_SAVING = 0.10
+"""A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
+DISTURBED_CORES = 0.10
+"""Other processes taking this share of the cores more than in the calmest burst spoil a burst."""
+PERSISTENT_WORTH = 0.01
+"""Worker start-up above this share of an epoch switches persistent_workers on."""
+COPY_WORTH = 0.005
+"""Copies below this share of the time make pinning pointless."""
+
+
+class Proposal(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting to measure and why."""
+
+    settings: Settings
+    phase: str
+    why: str
+    predicted_samples_per_s: float | None = None
+    length: Length = Length()
+    abandon_below: float | None = None
+
+
+class Planner:
+    """Knows every burst so far, and the next one worth its time.
+
+    Args:
+        space: what may be tried.
+        user: the user's settings, measured as ``baseline``.
+        baseline: that burst.
+        ceiling: the burst with free data, when there was one.
+        effective_cpus: cores the container really gives.
+        worker_bytes: memory of one worker (0: unknown).
+        tolerance: distance from the ceiling that counts as reaching it.
+        prefer: ``fastest``, ``balanced`` or ``cheapest``.
+        start_share: share of an epoch that starting workers takes (0: unknown).
+    """
+
+    def __init__(
+        self, space: Space, user: Settings, baseline: Burst, ceiling: Burst | None, *, effective_cpus: float,
+        worker_bytes: int = 0, tolerance: float = 0.03, prefer: str = "balanced", start_share: float = 0.0,
+    ) -> None:
+        self.user, self.tolerance, self.slack = user, tolerance, SLACK[prefer]
+        self.ceiling_rate = stats.samples_per_s(ceiling) if ceiling is not None else None
+        self.model = Model(effective_cpus, ceiling)
+        self.measured: dict[Settings, list[Burst]] = {}
+        self.candidates = _candidates(space, user, start_share)
+        self._bytes = (worker_bytes, baseline.batch_bytes or space.batch_bytes)
+        self._calm_cores = math.inf
+        self._pin_due = _pin_due(space, user, baseline)
+        self.learn(baseline)
+
+    # -- what has been learnt
+
+    def learn(self, burst: Burst) -> None:
+        """Add a burst."""
+        disturbed = self.disturbed(burst)
+        self.measured.setdefault(burst.settings, []).append(burst)
+        self.model.add(burst, disturbed=disturbed)
+
+    def disturbed(self, burst: Burst) -> bool:
+        """Whether other processes took clearly more of the machine than in the calmest burst so far."""
+        other = burst.host.other_cpu_cores
+        if other is None:
+            return False
+        self._calm_cores = min(self._calm_cores, other)
+        return other - self._calm_cores > max(0.3, DISTURBED_CORES * self.model.cores)
+
+    def exclude(self, failed: Infeasible) -> None:
+        """Drop what cannot run, and everything that needs at least as many workers and as much prefetch."""
+        bad = failed.settings
+        self.candidates = [
+            c for c in self.candidates
+            if c != bad and not (c.num_workers >= bad.num_workers > 0 and (c.prefetch_factor or 0) >= (bad.prefetch_factor or 0))
+        ]
+
+    def cost(self, settings: Settings) -> float:
+        """Return the cost of settings in workers."""
+        return cost(settings, *self._bytes)
+
+    def rates(self, settings: Sequence[Settings]) -> dict[Settings, float]:
+        """Return what is believed of measured settings: the measurement, smoothed by the model where there is one."""
+        if self.model.knows_service and settings:
+            return dict(zip(settings, self.model.predict(settings).samples_per_s.tolist(), strict=True))
+        return {s: fmean(stats.samples_per_s(b) for b in self.measured[s]) for s in settings}
+
+    def best(self) -> Settings:
+        """Return the cheapest measured setting as fast as the fastest; the user's own when nothing is clearly better."""
+        rates = self.rates([s for s, bursts in self.measured.items() if not all(b.abandoned for b in bursts)])
+        most = max(rates.values())
+        keep = max(0.8 * KEEP, self.slack)
+        return min((s for s, rate in rates.items() if rate >= (1 - keep) * most), key=self.cost)
+
+    def front(self) -> list[Point]:
+        """Return the measured settings worth having at some price."""
+        rates = self.rates(list(self.measured))
+        return pareto([Point(settings=s, samples_per_s=r, cost=self.cost(s)) for s, r in rates.items()])
+
+    def reachable_samples_per_s(self) -> float:
+        """Return the rate the best allowed settings are believed to reach."""
+        known = self.rates(list(self.measured))
+        if self.model.knows_service and self.candidates:
+            return float(max(max(known.values()), self.model.predict(self.candidates).samples_per_s.max()))
+        return max(known.values())
+
+    # -- what to do next
+
+    def next(self) -> Proposal | None:
+        """Return the next setting worth measuring, or ``None`` when no more can be gained."""
+        if not self.model.knows_service or not self.candidates:
+            return None
+        pool = self.candidates
+        if pinned := [c for c in pool if self._pin_due and c.pin_memory]:
+            pool = pinned
+        expected = self.model.predict(pool)
+        choice = self._cheapest_sufficient(pool, expected, bool(pinned)) or self._challenger(pool, expected)
+        self._pin_due = False
+        return None if choice is None else self._propose(pool[choice[0]], expected, *choice)
+
+    def _cheapest_sufficient(
+        self, pool: list[Settings], expected: Prediction, regardless: bool = False
+    ) -> tuple[int, str] | None:
+        """Return the cheapest candidate predicted to be starvation-free, unless what is measured is as good."""
+        most = expected.samples_per_s.max()
+        prices = np.array([self.cost(c) for c in pool])
+        index = int(np.where(expected.samples_per_s >= (1 - self.slack) * most, prices, np.inf).argmin())
+        if pool[index] in self.measured:
+            return None
+        if regardless:
+            return index, f"cheapest predicted to reach {most:.4g} samples/s, and whether pinning helps"
+        known = self.rates(list(self.measured))
+        enough = [s for s, rate in known.items() if rate >= (1 - self.slack - 0.005) * most]
+        if not enough:
+            return index, f"cheapest predicted to reach {most:.4g} samples/s"
+        paid = min(map(self.cost, enough))
+        if paid - prices[index] < max(0.7, WORTH_SAVING * paid):
+            return None
+        return index, "predicted as fast and cheaper"
+
+    def _challenger(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
+        """Return the candidate most likely to beat the best measured one clearly, if any could.
+
+        The spread grows with past errors of prediction: a model that has been right ends the search, one that has
+        been wrong is overruled by measuring the neighbours of the best until none improves.
+        """
+        best_rate = max(self.rates(list(self.measured)).values())
+        hope = expected.samples_per_s * np.exp(OPTIMISM * expected.spread)
+        limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
+        hope = np.minimum(hope, limit)
+        hope[[c in self.measured for c in pool]] = 0.0
+        if hope.max() < (1 + KEEP) * best_rate:
+            return None
+        near = np.flatnonzero(hope >= 0.995 * hope.max())
+        return min(near.tolist(), key=lambda i: self.cost(pool[i])), "may be faster than anything measured"
+
+    def _propose(self, settings: Settings, expected: Prediction, index: int, why: str) -> Proposal:
+        rates = self.rates(list(self.measured))
+        best_rate = max(rates.values())
+        cheaper = why.endswith("cheaper")
+        predicted = float(expected.samples_per_s[index])
+        return Proposal(
+            settings=settings, phase="shrink" if cheaper else "search", why=why, predicted_samples_per_s=predicted,
+            length=self.length(predicted), abandon_below=0.8 * best_rate,
+        )
+
+    def length(self, samples_per_s: float) -> Length:
+        """Return how long to measure: several rounds of the workers, more when service times vary."""
+        service_s, variation = self.model.service_s, self.model.variation
+        wanted = min(400.0, max(16.0, (variation / 0.025) ** 2))
+        batches_per_s = max(1e-6, samples_per_s / self.model.samples_per_batch)
+        longest_s = 4.0 if variation < 0.7 else 6.0
+        max_s = min(max(2.0, wanted / batches_per_s), longest_s)
+        # A burst shorter than three service times sees less than three batches of each worker.
+        return Length(min_s=min(1.0, max_s), max_s=min(10.0, max(max_s, 3 * service_s)), precision=0.015)
+
+    # -- why to stop
+
+    def reached(self) -> bool:
+        """Whether a measured setting is as good as free data."""
+        if self.ceiling_rate is None:
+            return False
+        return max(self.rates(list(self.measured)).values()) >= (1 - self.tolerance) * self.ceiling_rate
+
+    def verdict(self) -> str:
+        """Return why nothing more can be gained, one sentence."""
+        best = max(self.rates(list(self.measured)).values())
+        if self.ceiling_rate is None:
+            return f"no setting is predicted to beat {best:.4g} samples/s"
+        share = best / self.ceiling_rate
+        if self.reached():
+            return f"target reached: {min(share, 1.0):.0%} of the speed with free data"
+        return f"plateau: best is {share:.0%} of the ceiling, limited by {self.model.limit(self.best())}"
+
+
+def _candidates(space: Space, user: Settings, start_share: float) -> list[Settings]:
+    """Return the combinations to choose from; persistence is decided by evidence, not searched."""
+    allowed = space.choices.get("persistent_workers", (user.persistent_workers,))
+    persistent = user.persistent_workers
+    if start_share > PERSISTENT_WORTH and True in allowed:
+        persistent = True
+    if persistent not in allowed:
+        persistent = allowed[0]
+    found = {c.replace(persistent_workers=persistent) for c in space.candidates()}
+    return sorted((c for c in found if space.allows(c)), key=str)
+
+
+def _pin_due(space: Space, user: Settings, baseline: Burst) -> bool:
+    """Whether pinning is still to be tried: allowed, not the user's choice, and copies take measurable time."""
+    if user.pin_memory or set(space.choices.get("pin_memory", ())) != {False, True}:
+        return False
+    copies = [stall.duration_s for stall in baseline.stalls if stall.kind is StallKind.COPY]
+    return not copies or sum(copies) > COPY_WORTH * max(1e-9, baseline.end_s - baseline.start_s)

@@ -1,0 +1,191 @@
+"""The ask-and-tell loop: one Optuna study whose first trial is the user's settings, measured on a bench."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import optuna
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState, create_trial
+
+from gputune import stats
+from gputune.bench import Bench
+from gputune.cost import Point
+from gputune.planner import Planner, Proposal
+from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.settings import Settings
+from gputune.record import Trial
+from gputune.sampler import ReplaySampler, distributions, parameters, suggest
+from gputune.space import Space
+
+STUDY_NAME = "gputune"
+JOURNAL_FILE = "study.journal"
+"""Name of the Optuna journal in the run's folder: ``optuna-dashboard study.journal`` shows it."""
+SHORTEST_BURST_S = 1.5
+"""With less than this left before the deadline no further burst is begun."""
+FALLBACK_TRIALS = 10
+"""Trials without a model before the search is called off."""
+IDLE_ASKS = 20
+"""Proposals of the fallback in a row that were known or did not fit before it is called exhausted."""
+
+
+class SearchContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the search needs to know."""
+
+    user: Settings
+    baseline: Burst
+    ceiling: Burst | None = None
+    space: Space
+    effective_cpus: float
+    worker_bytes: int = 0
+    """Memory of one worker (0: unknown)."""
+    deadline_s: float
+    """On the clock of ``bench.now_s()``."""
+    seed: int = 0
+    storage_folder: Path | None = None
+    """Where the Optuna journal is written; ``None`` keeps the study in memory."""
+    max_trials: int = 16
+    tolerance: float = 0.03
+    prefer: str = "balanced"
+    epoch_start_s: float | None = None
+    """Measured seconds from the end of one epoch to the first batch of the next."""
+    epoch_s: float | None = None
+
+
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What the search found."""
+
+    trials: list[Trial]
+    """In order, without the user's own settings (trial 0 of the study)."""
+    best: Settings | None
+    """The cheapest measured settings as fast as the fastest; may be the user's own."""
+    stopped_because: str
+    reachable_samples_per_s: float
+    """What the best allowed settings are believed to reach."""
+    pareto: list[Point]
+
+
+Listener = Callable[[Proposal | Trial], None]
+"""Told of each plan before it is measured and of each trial once it is complete."""
+
+
+def search(bench: Bench, context: SearchContext, listener: Listener | None = None) -> SearchResult:
+    """Find the cheapest settings that keep the loop fed.
+
+    Raises:
+        gputune.errors.GputuneError: the bench lost its target.
+    """
+    return _Search(bench, context, listener or (lambda _: None)).run()
+
+
+class _Search:
+    def __init__(self, bench: Bench, context: SearchContext, listener: Listener) -> None:
+        self.bench, self.context, self.tell = bench, context, listener
+        start_share = (context.epoch_start_s or 0.0) / context.epoch_s if context.epoch_s else 0.0
+        self.planner = Planner(
+            context.space, context.user, context.baseline, context.ceiling, effective_cpus=context.effective_cpus,
+            worker_bytes=context.worker_bytes, tolerance=context.tolerance, prefer=context.prefer, start_share=start_share,
+        )
+        self.sampler = ReplaySampler(context.space, context.seed)
+        self.study = _open_study(context, self.sampler)
+        self.trials: list[Trial] = []
+
+    def run(self) -> SearchResult:
+        stopped = ""
+        while not stopped:
+            stopped = self._out_of_means() or self._round()
+        return SearchResult(
+            trials=self.trials, best=self.planner.best(), stopped_because=stopped,
+            reachable_samples_per_s=self.planner.reachable_samples_per_s(), pareto=self.planner.front(),
+        )
+
+    def _out_of_means(self) -> str:
+        if len(self.trials) >= self.context.max_trials:
+            return f"trial limit: {len(self.trials)} trials"
+        if self.bench.now_s() + SHORTEST_BURST_S > self.context.deadline_s:
+            return f"time budget used up after {len(self.trials)} trials"
+        return ""
+
+    def _round(self) -> str:
+        """Run one trial; return why the search is over, or an empty string."""
+        proposal = self.planner.next()
+        if proposal is None and self.planner.model.knows_service:
+            return self.planner.verdict()
+        if proposal is None:
+            return self._without_model()
+        self.sampler.offer(proposal.settings)
+        trial = self.study.ask()
+        self._measure(trial, msgspec.structs.replace(proposal, settings=suggest(trial, self.context.space)))
+        return ""
+
+    def _without_model(self) -> str:
+        """Run one trial of the fallback sampler, skipping what is known or does not fit."""
+        if self.planner.reached():
+            return self.planner.verdict()
+        if len(self.trials) >= FALLBACK_TRIALS:
+            return f"no batch was stamped, so nothing could be predicted; best of {len(self.trials)} sampled settings"
+        for _ in range(IDLE_ASKS):
+            trial = self.study.ask()
+            settings = suggest(trial, self.context.space)
+            if self.context.space.fits(settings) and settings not in self.planner.measured:
+                self._measure(trial, Proposal(settings=settings, phase="search", why="sampled: no model of this loader"))
+                return ""
+            self.study.tell(trial, state=TrialState.PRUNED)
+        return "every setting of the space has been tried or does not fit"
+
+    def _measure(self, trial: optuna.trial.Trial, proposal: Proposal) -> None:
+        self.tell(proposal)
+        result = self._burst(proposal)
+        if isinstance(result, Burst) and self.planner.disturbed(result):
+            # Someone else used the machine: keep it with less weight and look again.
+            self.planner.learn(result)
+            again = self._burst(proposal)
+            result = again if isinstance(again, Burst) else result
+        trial.set_user_attr("why", proposal.why)
+        trial.set_user_attr("phase", proposal.phase)
+        trial.set_user_attr("predicted_samples_per_s", proposal.predicted_samples_per_s)
+        if isinstance(result, Infeasible):
+            trial.set_user_attr("infeasible", result.reason)
+            self.study.tell(trial, state=TrialState.FAIL)
+            self.planner.exclude(result)
+        else:
+            self.study.tell(trial, stats.samples_per_s(result))
+            self.planner.learn(result)
+        record = Trial(
+            number=len(self.trials) + 1, phase=proposal.phase, settings=proposal.settings, why=proposal.why,
+            predicted_samples_per_s=proposal.predicted_samples_per_s,
+            burst=result if isinstance(result, Burst) else None,
+            infeasible=result if isinstance(result, Infeasible) else None,
+        )
+        self.trials.append(record)
+        self.tell(record)
+
+    def _burst(self, proposal: Proposal) -> Burst | Infeasible:
+        return self.bench.measure(
+            proposal.settings, Purpose.TRIAL, proposal.length, abandon_below=proposal.abandon_below
+        )
+
+
+def _open_study(context: SearchContext, sampler: ReplaySampler) -> Any:
+    """Return the study, with the user's settings as its first trial."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage: BaseStorage | None = None
+    if context.storage_folder is not None:
+        context.storage_folder.mkdir(parents=True, exist_ok=True)
+        storage = JournalStorage(JournalFileBackend(str(context.storage_folder / JOURNAL_FILE)))
+    study = optuna.create_study(
+        study_name=STUDY_NAME, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
+    )
+    if not study.trials:
+        known = distributions(context.space)
+        study.add_trial(
+            create_trial(
+                params=parameters(context.user, known), distributions=known, value=stats.samples_per_s(context.baseline),
+                user_attrs={"why": "the user's own settings", "phase": "baseline"},
+            )
+        )
+    return study
