@@ -142,6 +142,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     startup_s: float = 0.0
     script_output_tail: str = ""
     """The end of what the script wrote, kept when it failed."""
+    sources: dict[str, str] = {}
+    """SHA-256 of each file that constructs a loader, by absolute path, so that a patch knows it still fits."""
+
+    def _repr_html_(self) -> str:
+        """Show the report in a notebook, in a frame of its own so that its styles stay inside."""
+        from gputune.report.notebook import frame
+
+        return frame(self)
 
 
 def dump(run: Run) -> bytes:

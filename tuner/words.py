@@ -1,0 +1,260 @@
+"""Every sentence a user reads, built from numbers; no decisions are taken here.
+
+Advice is phrased with its context and never names what the user already does: callers pass what is in use.
+"""
+
+from __future__ import annotations
+
+from gputune.numbers import cores, percent, plain_rate, plural, rate, seconds, size, times
+from gputune.probes.protocol import LoaderSite
+from gputune.probes.settings import SETTINGS, Settings
+from gputune.stats import Estimate
+
+LINE_NAMES = {
+    "wait": "data wait",
+    "copy": "copy to device",
+    "checkpoint": "checkpoint",
+    "validation": "validation",
+    "logging": "logging",
+    "epoch": "epoch end, worker start",
+    "compute": "compute and the rest",
+    "warmup": "warm-up (not counted)",
+}
+WARMUP_NOTE = "discarded: workers filling the pipeline, partial steps around epoch ends"
+NO_LOADER = "No DataLoader was iterated, so there is no data wait to measure and nothing to tune."
+NO_LOADER_ADVICE = "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
+NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be said."
+CLEAN_REPRODUCIBILITY = "identical batches in identical order"
+
+
+# ---- headline -------------------------------------------------------------------------------------------------
+def starved(who: str, starvation: float, now: float, ceiling: float) -> str:
+    """Return the headline of a starved run."""
+    return (
+        f"{who} waits for data {percent(starvation)} of the time. With free data this script would run "
+        f"{times(ceiling / now)} faster ({plain_rate(ceiling)} vs {rate(now)})."
+    )
+
+
+def healthy(now: float, ceiling: float) -> str:
+    """Return the headline of a run whose loader keeps up."""
+    gain = max(0.0, ceiling / now - 1)
+    return (
+        f"Your loader is fine: with free data this script would run at most {percent(gain)} faster "
+        f"({plain_rate(ceiling)} vs {rate(now)})."
+    )
+
+
+def no_ceiling(now: float, wait_share: float) -> str:
+    """Return the headline when the speed with free data is not known."""
+    return (
+        f"{rate(now)}, waiting for data {percent(wait_share)} of step time. The speed with free data was not "
+        "measured, so the possible gain is not known."
+    )
+
+
+def script_failed(tail: str) -> str:
+    """Return the headline when the script died before anything was measured."""
+    last = tail.strip().splitlines()[-1].strip() if tail.strip() else "it wrote nothing"
+    return f"The script failed before anything was measured: {last}"
+
+
+def ended_early(status: str, bursts: int) -> str:
+    """Return the caveat of a campaign that did not run to its end."""
+    reason = {
+        "interrupted": "Interrupted",
+        "script_ended": "The script ended before the campaign did",
+        "script_failed": "The script failed during the campaign",
+    }[status]
+    return f"{reason}: this is what {plural(bursts, 'burst')} had shown by then."
+
+
+# ---- cause ----------------------------------------------------------------------------------------------------
+def place(site: LoaderSite | None) -> str:
+    """Return ``train.py:57`` for the line a user would edit."""
+    if site is None or not (site.user_file or site.file):
+        return "the loader"
+    file, line = (site.user_file, site.user_line) if site.user_file else (site.file, site.line)
+    return f"{'/'.join(file.split('/')[-2:])}:{line}"
+
+
+def cpu_or_waiting(cpu_share: float | None) -> str:
+    """Return what service time is made of."""
+    if cpu_share is None:
+        return "CPU share unknown"
+    if cpu_share < 0.5:
+        return f"{percent(1 - cpu_share)} of it waiting for storage or the network"
+    return f"{percent(cpu_share)} of it CPU work"
+
+
+def main_thread(site: LoaderSite | None, per_sample_s: float, cpu_share: float | None) -> str:
+    """Return the cause when the training thread loads."""
+    what = site.dataset_class if site and site.dataset_class else "the dataset"
+    return (
+        f"{seconds(per_sample_s)} per sample in {what} ({cpu_or_waiting(cpu_share)}) runs on the training "
+        f"thread: num_workers=0 at {place(site)}."
+    )
+
+
+def too_few_workers(
+    workers: int, service_s: float, cpu_share: float | None, capacity: float, ceiling: float
+) -> str:
+    """Return the cause when the workers together are too slow."""
+    each = "the worker needs" if workers == 1 else f"each of the {workers} workers needs"
+    return (
+        f"{each} {seconds(service_s)} a batch ({cpu_or_waiting(cpu_share)}): "
+        f"together {rate(capacity)} of the {plain_rate(ceiling)} the loop could take."
+    )
+
+
+def slow_samples(factor: float, service_s: float) -> str:
+    """Return the cause when a few slow batches hold up a queue that is fast enough on average."""
+    return (
+        f"slow batches hold up the queue: 1 in 20 takes {times(factor)} the mean of {seconds(service_s)}, and "
+        "batches are handed out in order."
+    )
+
+
+def unexplained_wait(workers: int, capacity: float | None) -> str:
+    """Return the cause when waiting is measured but no reason is."""
+    if capacity is None:
+        return f"the loader's {plural(workers, 'worker')} could not be timed, so the reason is not known."
+    return (
+        f"the {plural(workers, 'worker')} could make {rate(capacity)}, yet the loop waits: time goes into handing "
+        "batches over (queue, unpickling, memory), not into making them."
+    )
+
+
+def step_bound(who: str, busy_s: float, wait_share: float) -> str:
+    """Return why a healthy run is not faster."""
+    return (
+        f"the step itself takes {seconds(busy_s)}; {percent(wait_share)} of step time is data wait. To go faster, "
+        f"make the step cheaper for the {'GPU' if who == 'GPU' else 'CPU'}."
+    )
+
+
+def need(workers: int, needed_cores: float, cpus: float | None) -> str:
+    """Return what free data would take."""
+    gives = f"; this machine gives {cores(cpus)}" if cpus else ""
+    return f"Keeping up takes about {plural(workers, 'worker')} and {cores(needed_cores)} cores of loading{gives}."
+
+
+def machine_limit(needed_cores: float, cpus: float) -> str:
+    """Return the first-class verdict that settings cannot help."""
+    return (
+        f"Cannot be fixed by settings alone: needs {cores(needed_cores)} cores, this machine gives {cores(cpus)}. "
+        "Cache decoded samples, shrink them beforehand, or move the costly transform to the GPU."
+    )
+
+
+# ---- fix ------------------------------------------------------------------------------------------------------
+def shown(settings: Settings, user: Settings) -> str:
+    """Return settings without values that are torch's default and the user's too."""
+    mine, theirs = settings.dataloader_kwargs(), user.dataloader_kwargs()
+    ordered = [name for name in SETTINGS if name in mine]
+    kept = [n for n in ordered if n == "num_workers" or mine[n] or mine[n] != theirs.get(n, mine[n])]
+    return " ".join(f"{name}={mine[name]}" for name in kept)
+
+
+def proved(pairs: int, settings: str, ratio: Estimate) -> str:
+    """Return the recommendation."""
+    return (
+        f"Fix (proved, {plural(pairs, 'alternating pair')}): {settings}  ->  {times(ratio.value)} "
+        f"(95 % interval {ratio.low:.2f}-{ratio.high:.2f})"
+    )
+
+
+def not_proved(pairs: int, settings: str, ratio: Estimate, least: float) -> str:
+    """Return why nothing is recommended."""
+    return (
+        f"Nothing recommended: {settings} gave {times(ratio.value)} (95 % interval {ratio.low:.2f}-"
+        f"{ratio.high:.2f}) over {plural(pairs, 'alternating pair')}; not clearly above 1 by {percent(least)}."
+    )
+
+
+def nothing_better(tried: int) -> str:
+    """Return that the search found nothing."""
+    return f"Nothing recommended: none of {plural(tried, 'trial')} beat your own settings."
+
+
+def unproved_best(settings: str, factor: float) -> str:
+    """Return the best so far of a campaign that ended before its proof."""
+    return f"Best seen, not proved: {settings}  ->  about {times(factor)} in one burst."
+
+
+# ---- ledger notes ---------------------------------------------------------------------------------------------
+def once_an_epoch(each_s: float, epoch: int) -> str:
+    """Return the note of an event at the end of an epoch."""
+    return f"{seconds(each_s)} once in {plural(epoch, 'batch')}"
+
+
+def every_batches(each_s: float, gap: float) -> str:
+    """Return the note of a repeated event."""
+    return f"{seconds(each_s)} every {gap:.0f} batches"
+
+
+def seen_once(each_s: float, batches: int) -> str:
+    """Return the note of an event whose true frequency is not known."""
+    return f"{seconds(each_s)} seen once in {plural(batches, 'batch')}; true frequency unknown"
+
+
+def start_up_estimate(start_s: float, epoch: int) -> str:
+    """Return the note of a start-up cost taken from the start of the burst."""
+    return f"no epoch end met; start of workers took {seconds(start_s)}, once in {plural(epoch, 'batch')}"
+
+
+def not_met(batches: int) -> str:
+    """Return the note of an event that did not happen."""
+    return f"none met in {plural(batches, 'batch')}"
+
+
+# ---- findings besides the cause -------------------------------------------------------------------------------
+def finding(line: str, share: float, note: str) -> str:
+    """Return one further finding."""
+    detail = f" ({note})" if note else ""
+    return f"{LINE_NAMES[line]}: {percent(share)} of wall time{detail}"
+
+
+def finding_advice(line: str, settings: Settings) -> str:
+    """Return what to do about a ledger line, or nothing when the user does it already."""
+    if line == "copy":
+        return "" if settings.pin_memory else "pin_memory=True with non_blocking copies"
+    if line == "epoch":
+        keeps = settings.persistent_workers or not settings.num_workers
+        return "" if keeps else "persistent_workers=True (other shuffle order from epoch 2)"
+    return {
+        "checkpoint": "save less often, or write in the background",
+        "validation": "validate less often or on fewer samples",
+        "logging": "log every N steps, and avoid .item() for values nobody reads",
+    }.get(line, "")
+
+
+# ---- comparison -----------------------------------------------------------------------------------------------
+def compared(ratio: Estimate, verdict: str) -> str:
+    """Return the headline of a comparison."""
+    span = f"({times(ratio.value)}, 95 % interval {ratio.low:.2f}-{ratio.high:.2f})"
+    return {
+        "faster": f"B is faster than A {span}.",
+        "slower": f"B is slower than A {span}.",
+        "same": f"No measurable change {span}.",
+        "unclear": f"Unclear: the measurements are too noisy to tell {span}.",
+    }[verdict]
+
+
+def moved(line: str, before_s: float, after_s: float) -> str:
+    """Return which ledger line moved most."""
+    way = "less" if after_s < before_s else "more"
+    return (
+        f"{LINE_NAMES[line]} moved most: {seconds(before_s)} -> {seconds(after_s)} a step "
+        f"({seconds(abs(after_s - before_s))} {way})"
+    )
+
+
+def other_machine(differences: list[str]) -> str:
+    """Return the caveat of a comparison across machines."""
+    return f"The two runs differ in more than the script: {'; '.join(differences)}."
+
+
+def memory(count: int | None) -> str:
+    """Return a size or that it is unknown."""
+    return "unknown" if count is None else size(count)
