@@ -1,0 +1,5 @@
+"""``python -m gputune`` is ``gputune``."""
+
+from gputune.cli import entry
+
+entry()

@@ -1,0 +1,66 @@
+"""Argument types shared by the verbs: settings on the command line, and the user's own command."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from typing import Any
+
+from gputune.errors import UsageError
+from gputune.probes.settings import SETTINGS, Safety
+
+
+def add_script(parser: argparse.ArgumentParser) -> None:
+    """Add the user's command: a script with its arguments, ``-m module ...`` or ``-- launcher ...``.
+
+    The first word that is not an option of ours ends our options, as under plain ``python``.
+    """
+    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module, like python -m")
+    parser.add_argument(
+        "script", nargs=argparse.REMAINDER, metavar="SCRIPT [ARGS]", help="the unmodified script and its own arguments"
+    )
+
+
+def parse_restrictions(sets: list[str], fixes: list[str]) -> dict[str, tuple[Any, ...]]:
+    """Return the only values to consider for each named setting.
+
+    Args:
+        sets: ``name=value,value,...`` from ``--set``.
+        fixes: ``name=value`` from ``--fix``.
+
+    Raises:
+        UsageError: unknown setting, no value, or a value the setting does not take.
+    """
+    found: dict[str, tuple[Any, ...]] = {}
+    for option, texts, many in (("--set", sets, True), ("--fix", fixes, False)):
+        for text in texts:
+            name, separator, values = text.partition("=")
+            if not separator or not values:
+                raise UsageError(f"{option} {text}: a setting needs a value", f"example: {option} num_workers=4")
+            setting = SETTINGS.get(name)
+            if setting is None:
+                raise UsageError(f"{option} {text}: there is no setting {name!r}", _suggest(name, list(SETTINGS)))
+            parts = values.split(",") if many else [values]
+            try:
+                found[name] = tuple(setting.parse(part) for part in parts)
+            except ValueError as error:
+                raise UsageError(f"{option} {text}: {error}", f"example: {option} {name}={setting.choices[-1]}") from None
+    return found
+
+
+def parse_allowed(names: list[str]) -> tuple[str, ...]:
+    """Check the names given to ``--allow``.
+
+    Raises:
+        UsageError: not the name of a setting that has to be allowed.
+    """
+    semantic = [name for name, setting in SETTINGS.items() if setting.safety is Safety.SEMANTIC]
+    for name in names:
+        if name not in semantic:
+            raise UsageError(f"--allow {name}: only {', '.join(semantic)} can be allowed", _suggest(name, semantic))
+    return tuple(names)
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"settings: {', '.join(known)}"

@@ -1,0 +1,93 @@
+"""``gputune profile``: measure, search, prove, recommend."""
+
+from __future__ import annotations
+
+import argparse
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gputune.errors import UsageError
+
+_EXAMPLES = """\
+examples:
+  gputune profile train.py --lr 3e-4
+  gputune profile --budget 30 --fix pin_memory=true -m package.train --epochs 5
+
+The first word that is not one of our options is your script; everything after
+it is passed on to it untouched. Nothing of yours is changed: the script runs in
+its own process and is ended as soon as enough is known.
+"""
+
+
+class Profile:
+    """Find out why the GPU waits, what it costs, and which settings fix it."""
+
+    name = "profile"
+    help = "measure an unmodified training script and recommend proved settings"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options."""
+        from gputune.arguments import add_script
+
+        parser.epilog = _EXAMPLES
+        add = parser.add_argument
+        add("--budget", type=float, default=90.0, metavar="SECONDS", help="time for bursts (default 90)")
+        add("--no-search", action="store_true", help="only measure: baseline and ceiling")
+        add("--set", action="append", default=[], metavar="NAME=V,V", help="consider only these values of a setting")
+        add("--fix", action="append", default=[], metavar="NAME=V", help="hold a setting at one value")
+        add("--allow", action="append", default=[], metavar="NAME", help="also search a setting that changes the samples' order")
+        add("--warmup", type=int, metavar="BATCHES", help="discard this many batches before the baseline")
+        add("--device", default=None, metavar="cuda:N|cpu", help="device to watch (default: the one the script uses)")
+        add("--seed", type=int, default=0, help="seed of the search (default 0)")
+        add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept (default results)")
+        add("--json", metavar="FILE", help="also write the run as JSON; - for stdout")
+        add("--quiet", action="store_true", help="no progress, only the report")
+        add_script(parser)
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Check the input, conduct the campaign, save and show the run."""
+        from gputune.arguments import parse_allowed, parse_restrictions
+        from gputune.script import parse
+
+        if not arguments.budget > 0:
+            raise UsageError(f"--budget {arguments.budget:g}: a budget is a number of seconds above 0", "example: --budget 60")
+        if arguments.warmup is not None and arguments.warmup < 0:
+            raise UsageError(f"--warmup {arguments.warmup}: a number of batches is 0 or more", "example: --warmup 20")
+        restrict = parse_restrictions(arguments.set, arguments.fix)
+        allow = parse_allowed(arguments.allow)
+        script = parse(arguments.script, arguments.module)
+
+        from gputune.profiling import Request, profile
+
+        signal.signal(signal.SIGTERM, _interrupt)
+        request = Request(
+            script=script, cwd=Path.cwd(), results_dir=arguments.results_dir, budget_s=arguments.budget,
+            search=not arguments.no_search, restrict=restrict, allow=allow, warmup=arguments.warmup,
+            seed=arguments.seed, device=arguments.device, quiet=arguments.quiet,
+        )
+        outcome = profile(request)
+        self._show(outcome, arguments.json)
+        return outcome.exit_code
+
+    def _show(self, outcome: Any, json_file: str | None) -> None:
+        from gputune.record import dump, write_whole
+        from gputune.report import console
+
+        if outcome.run is None:
+            return
+        print(console.render(outcome.run), file=sys.stderr)
+        if json_file == "-":
+            sys.stdout.buffer.write(dump(outcome.run))
+        elif json_file:
+            write_whole(Path(json_file), dump(outcome.run))
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Let a polite kill end the campaign like Ctrl-C: what is known is saved."""
+    raise KeyboardInterrupt
+
+

@@ -1,0 +1,45 @@
+"""One campaign at a time: two of them on one machine would measure each other."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from gputune import talk
+from gputune.errors import InconclusiveError
+
+
+def cache_folder() -> Path:
+    """Return the user's own cache folder for gputune (created, private)."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "gputune"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+@contextlib.contextmanager
+def campaign() -> Iterator[None]:
+    """Hold the user's campaign lock; the kernel releases it when the process ends, however it ends.
+
+    Raises:
+        InconclusiveError: another campaign of this user is running here.
+    """
+    try:
+        path = cache_folder() / "campaign.lock"
+        file = open(path, "a+", encoding="ascii")  # noqa: SIM115  closed below; held for the whole campaign
+    except OSError:
+        yield  # without a writable home there is nothing to lock with, and nobody to be locked out
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise InconclusiveError(talk.already_running(file.read().strip() or "unknown"), talk.CONCURRENT_HINT) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,152 @@
+"""One profile from request to saved record: prepares the folder, conducts the campaign, keeps what is known."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gputune import lock, machine, talk
+from gputune.campaign import Campaign, Options
+from gputune.config import hash_sources
+from gputune.errors import ExitCode, GputuneError, InconclusiveError, TargetError, UsageError
+from gputune.probes.protocol import Gate, Hello
+from gputune.progress import Progress
+from gputune.record import Run, Status, save
+from gputune.script import Script
+from gputune.target_bench import TargetBench
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked command line."""
+
+    script: Script
+    cwd: Path
+    results_dir: Path
+    budget_s: float
+    search: bool
+    restrict: dict[str, tuple[Any, ...]]
+    allow: tuple[str, ...]
+    warmup: int | None
+    seed: int
+    device: str | None
+    quiet: bool
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it."""
+
+    run: Run | None
+    folder: Path
+    exit_code: int
+
+
+def profile(request: Request) -> Result:
+    """Conduct a campaign and save its record, also when it is interrupted or the script fails.
+
+    Raises:
+        GputuneError: nothing was measured; the message says why.
+    """
+    folder = make_folder(request.results_dir, request.script.name)
+    options = Options(
+        budget_s=request.budget_s, search=request.search, restrict=request.restrict, allow=request.allow,
+        warmup=request.warmup, seed=request.seed,
+    )
+    run = Run(
+        id=folder.name, created_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        command=request.script.command, cwd=str(request.cwd), status=Status.INTERRUPTED,
+        machine=machine.describe(), options=msgspec.to_builtins(options),
+    )
+    with lock.campaign(), _console(request) as progress:
+        bench = TargetBench(
+            request.script, cwd=request.cwd, log_folder=folder, device=request.device, say=progress.note
+        )
+        try:
+            with progress.shown():
+                return _conduct(bench, run, options, request, progress, folder)
+        finally:
+            bench.stop()
+
+
+def _conduct(
+    bench: TargetBench, run: Run, options: Options, request: Request, progress: Progress, folder: Path
+) -> Result:
+    progress.phase("start", run)
+    campaign: Campaign | None = None
+    try:
+        hello = with_script_gates(bench.start(), request.script)
+        campaign = Campaign(bench, hello, run, options, progress, folder)
+        return _saved(campaign.conduct(), bench, folder, ExitCode.OK)
+    except KeyboardInterrupt:
+        return _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERRUPTED)
+    except GputuneError as error:
+        if campaign is None or campaign.run.baseline is None:
+            _saved(_failed(run, error, bench), bench, folder, error.exit_code)
+            raise
+        result = _saved(_failed(campaign.run, error, bench), bench, folder, error.exit_code)
+        progress.note(f"{error}")
+        return result
+
+
+def _failed(run: Run, error: GputuneError, bench: TargetBench) -> Run:
+    status = Status.SCRIPT_FAILED if isinstance(error, TargetError) else Status.SCRIPT_ENDED
+    if isinstance(error, InconclusiveError) and error.hint == talk.HINT_NO_LOADER:
+        status = Status.NO_LOADER
+    return msgspec.structs.replace(run, status=status, script_output_tail=bench.output_tail() or str(error))
+
+
+def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode) -> Result:
+    run = msgspec.structs.replace(
+        run, loaders=bench.loaders or run.loaders, missing=bench.missing(), sources=hash_sources(bench.loaders)
+    )
+    save(run, folder)
+    return Result(run=run, folder=folder, exit_code=int(code))
+
+
+def with_script_gates(hello: Hello, script: Script) -> Hello:
+    """Add what only the source tells: without a ``__main__`` guard spawned workers would run the script again."""
+    fork = (hello.loader.start_method or hello.environment.start_method) == "fork"
+    if fork or script.path is None or script.has_main_guard or hello.loader.settings.num_workers > 0:
+        return hello
+    gate = Gate(
+        setting="num_workers", allowed=[0],
+        reason=f"num_workers stays 0: workers are started with {hello.environment.start_method}, which imports the "
+        "script again, and it has no if __name__ == '__main__' guard",
+    )
+    return msgspec.structs.replace(hello, gates=[*hello.gates, gate])
+
+
+def make_folder(results_dir: Path, name: str) -> Path:
+    """Create ``<results>/<time>-<script>`` for this run alone.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for attempt in range(100):
+        folder = results_dir / (f"{stamp}-{name}" + (f"-{attempt}" if attempt else ""))
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not results_dir.is_dir():
+                raise UsageError(f"{results_dir} is not a folder", "choose another with --results-dir") from None
+            continue
+        except OSError as error:
+            raise UsageError(
+                f"results folder {results_dir} cannot be written: {error.strerror}", "choose another with --results-dir"
+            ) from error
+        return folder
+    raise UsageError(f"{results_dir} has a hundred runs of this second", "choose another with --results-dir")
+
+
+@contextlib.contextmanager
+def _console(request: Request) -> Iterator[Progress]:
+    from rich.console import Console
+
+    yield Progress(Console(stderr=True, highlight=False, quiet=request.quiet), request.budget_s)
+
+
