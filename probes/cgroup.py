@@ -1,8 +1,8 @@
 """What the control groups around this process allow: CPU quota, memory limit, throttling (versions 1 and 2).
 
 torch and os.cpu_count() see none of this; in a container it is the limit that counts. Every group on the path
-limits, so the tightest one is found by walking up. Inside a container the path in /proc/self/cgroup may not exist
-under the mount (no cgroup namespace); the walk then ends at the mount's root, which is the container's own group.
+limits, so the tightest one is found by walking up. Inside a container the path in /proc/self/cgroup may not
+exist under the mount (no cgroup namespace); the walk then ends at the mount's root, the container's own group.
 """
 
 from __future__ import annotations

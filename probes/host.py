@@ -1,4 +1,4 @@
-"""The limits of the machine as a process on it meets them. Everything gives ``None`` where it cannot be read."""
+"""The limits of the machine as a process on it meets them; ``None`` where they cannot be read."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """CPU time, memory and storage reads of a process and everything it started, right across births and deaths.
 
-The kernel hands a dead process's CPU time and reads to the parent that reaps it, so the sum over the living of
-(own + reaped) loses nothing when a worker dies. Two cases need care, both handled in :meth:`ProcessTree.read`:
+The kernel hands a dead process's CPU time and reads to the parent that reaps it, so the sum of own and reaped
+over the living loses nothing when a worker dies. Two cases need care, both handled by :meth:`ProcessTree.read`:
 a child that dies between the reading of its parent and its own, and a child nobody in the tree reaps.
 """
 
@@ -34,7 +34,7 @@ class TreeUse:
 
 
 class _Process:
-    """One living member of the tree. The open file pins the identity: a reused pid cannot answer through it."""
+    """One living member of the tree. The open file pins it: a reused pid cannot answer through it."""
 
     __slots__ = ("fd", "own_ticks", "parent", "pid", "read_bytes", "reaped_ticks", "rss_bytes", "session")
 
@@ -96,7 +96,7 @@ class ProcessTree:
     def read(self) -> TreeUse:
         """Return what the tree has used since this object was made."""
         for _ in range(3):
-            # A child found dead may have been reaped after its parent was read: read again, the parent has it now.
+            # A child found dead may have been reaped after its parent was read; the parent has it now.
             if not self._refresh():
                 break
         self._find_new()

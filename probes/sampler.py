@@ -53,7 +53,8 @@ class Sampler:
         try:
             self._tree = ProcessTree(self._pid, self._proc)
         except OSError as error:
-            self._reasons["tree"] = f"CPU, memory and disk use of process {self._pid} missing: {error.strerror}."
+            reason = error.strerror or "it is gone"
+            self._reasons["tree"] = f"CPU, memory and disk use of process {self._pid} missing: {reason}."
         self._thread = threading.Thread(target=self._run, name="gputune-sampler", daemon=True)
         self._thread.start()
         self._see_until(0.0)
@@ -123,7 +124,7 @@ class Sampler:
             self._drop_tree()
 
     def _look(self) -> Tick:
-        """Read everything once; only the sampling thread does, so a driver that hangs holds up nobody else."""
+        """Read everything once. Only the sampling thread does: a driver that hangs holds up nobody else."""
         time_s = time.monotonic()
         tree = self._read_tree()
         busy_s = _machine_busy_s(self._proc)
@@ -164,7 +165,7 @@ class Sampler:
 
 
 def _machine_busy_s(proc: Path) -> float | None:
-    """Return the CPU time all processes of the machine have used; the hypervisor's share (steal) is not ours."""
+    """Return the CPU time all processes have used; the hypervisor's share (steal) is not theirs."""
     first = read_text(proc / "stat").partition("\n")[0].split()
     if len(first) < 8 or first[0] != "cpu":
         return None

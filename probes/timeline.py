@@ -25,7 +25,7 @@ _LATE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One look at the machine. Counters count from an arbitrary start; ``None`` where they could not be read."""
+    """One look at the machine. Counters have an arbitrary start; ``None`` where they could not be read."""
 
     time_s: float
     tree_cpu_s: float | None = None
@@ -41,7 +41,7 @@ class Tick:
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """The sampler's ticks as parallel arrays of at most :data:`MAX_POINTS`; ``None`` where nothing was read."""
+    """The sampler's ticks as arrays of at most :data:`MAX_POINTS`; ``None`` where nothing was read."""
 
     t_s: list[float] = []
     """``CLOCK_MONOTONIC``, as in bursts."""
@@ -63,11 +63,10 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
     other = None
     if tree is not None and busy is not None and own is not None:
         other = max(0.0, busy - tree - own)
-    sizes = [tick.rss_bytes for tick in part if tick.rss_bytes is not None]
     return HostUse(
         cpu_cores=tree,
         other_cpu_cores=other,
-        rss_bytes=max(sizes) if sizes and tree is not None else None,
+        rss_bytes=None if tree is None else _largest(tick.rss_bytes for tick in part),
         read_bytes=None if read is None else round(read * (end_s - start_s)),
         throttled_s=None if throttled is None else throttled * (end_s - start_s),
     )
@@ -87,15 +86,15 @@ def gpu_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> GpuUse:
     utilization = _mean_over(history, start_s, end_s)
     if utilization is None:
         utilization = _mean(reading.utilization for reading in readings)
-    memory = [reading.memory_used_bytes for reading in readings if reading.memory_used_bytes is not None]
     busy_sms = [(r.time_s, r.sm_utilization) for r in late if r.sm_utilization is not None]
+    throttled = sorted({reason for reading in readings for reason in reading.throttle_reasons})
     return GpuUse(
         utilization=utilization,
         sm_utilization=_mean_over(busy_sms, start_s, end_s),
-        memory_used_bytes=max(memory, default=None),
+        memory_used_bytes=_largest(reading.memory_used_bytes for reading in readings),
         power_w=_mean(reading.power_w for reading in readings),
         sm_clock_mhz=_mean(reading.sm_clock_mhz for reading in readings),
-        throttle_reasons=tuple(sorted({reason for reading in readings for reason in reading.throttle_reasons})),
+        throttle_reasons=tuple(throttled),
         energy_j=energy,
     )
 
@@ -114,9 +113,7 @@ def series(ticks: Sequence[Tick], max_points: int = MAX_POINTS) -> Series:
         t_s=[group[-1].time_s for group in groups],
         cpu_cores=cores,
         gpu_utilization=[_mean(tick.gpu.utilization for tick in group if tick.gpu) for group in groups],
-        rss_bytes=[
-            max((tick.rss_bytes for tick in group if tick.rss_bytes is not None), default=None) for group in groups
-        ],
+        rss_bytes=[_largest(tick.rss_bytes for tick in group) for group in groups],
     )
 
 
@@ -169,3 +166,7 @@ def _mean_over(points: Sequence[tuple[float, float]], start_s: float, end_s: flo
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
+
+
+def _largest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)

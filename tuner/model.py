@@ -79,6 +79,8 @@ class Model:
     def __init__(self, effective_cpus: float, ceiling: Burst | None = None) -> None:
         self.cores = max(0.1, effective_cpus)
         self.ceiling = ceiling if ceiling is not None and ceiling.period_s else None
+        self.other_ceiling: Burst | None = None
+        """A second burst with free data, with pinning the other way round."""
         self.seen: list[_Seen] = []
         self._samples_per_batch = fmean(ceiling.samples) if self.ceiling and ceiling and ceiling.samples else 1.0
 
@@ -105,6 +107,12 @@ class Model:
             self._samples_per_batch = fmean(burst.samples)
         self.seen.append(self._read(burst, disturbed))
         self._fit()
+
+    def add_ceiling(self, burst: Burst) -> None:
+        """Learn what the loop takes with pinning the other way round."""
+        self.other_ceiling = burst
+        if self.seen:
+            self._fit()
 
     def predict(self, candidates: Sequence[Settings]) -> Prediction:
         """Return the predicted rate of each candidate.
@@ -135,6 +143,11 @@ class Model:
         """Return what the training loop alone would take, were every batch ready when asked for."""
         busy_s = float(self._loop.time_s(np.array(0.0), 0.0)) * self._copying[settings.pin_memory]
         return self._samples_per_batch / (busy_s + (self._receive_s if settings.num_workers else 0.0))
+
+    def net_wait_share(self, burst: Burst) -> float:
+        """Return the share of a burst spent waiting for data that was not ready."""
+        waited = sum(max(0.0, wait - self._receive_s) for wait in burst.wait_s)
+        return waited / sum(burst.period_s) if burst.period_s else 0.0
 
     def limit(self, settings: Settings) -> str:
         """Return what holds ``settings`` back, in a few words."""
@@ -202,8 +215,7 @@ class Model:
 
     def _shows_loop(self, seen: _Seen) -> bool:
         """Whether a burst's time outside ``next()`` is the loop's own speed."""
-        waiting = sum(seen.burst.wait_s) - self._receive_s * len(seen.burst.wait_s)
-        return waiting < STARVED * sum(seen.burst.period_s) or seen.busy_s > self._reference_s()
+        return self.net_wait_share(seen.burst) < STARVED or seen.busy_s > self._reference_s()
 
     def _reference_s(self) -> float:
         return fmean(self.ceiling.period_s) if self.ceiling is not None else math.inf
@@ -218,15 +230,13 @@ class Model:
     def _copying_factors(self) -> dict[bool, float]:
         """Return what pinning does to the loop's own time, relative to the reference burst's choice."""
         reference = (self.ceiling or self.seen[0].burst).settings.pin_memory
-        factors = {reference: 1.0, not reference: 0.995 if reference is False else 1.005}
+        if self.ceiling is not None and self.other_ceiling is not None and self.other_ceiling.period_s:
+            return {reference: 1.0, not reference: fmean(self.other_ceiling.period_s) / fmean(self.ceiling.period_s)}
         fed = [s for s in self.seen if s.burst.settings.num_workers and self._shows_loop(s)]
         mine = [s.busy_s for s in fed if s.burst.settings.pin_memory is reference]
-        if self.ceiling is not None:
-            mine.append(fmean(self.ceiling.period_s))
         theirs = [s.busy_s for s in fed if s.burst.settings.pin_memory is not reference]
-        if mine and theirs:
-            factors[not reference] = min(1.2, max(0.2, min(theirs) / min(mine)))
-        return factors
+        other = min(1.2, max(0.2, min(theirs) / min(mine))) if mine and theirs else 1.0
+        return {reference: 1.0, not reference: other}
 
     def _shortest_wait_s(self) -> float:
         """Return the time ``next()`` takes when a batch lies ready."""

@@ -27,6 +27,14 @@ WORTH_SAVING = 0.10
 """A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
 DISTURBED_CORES = 0.10
 """Other processes taking this share of the cores more than in the calmest burst spoil a burst."""
+CAUTION = 0.5
+"""Standard deviations subtracted from a prediction before it may replace a measurement."""
+FED = 0.03
+"""Share of time waiting, beyond taking a ready batch, below which the loop itself sets the pace."""
+LEAP, LEAP_FROM = 3, 4
+"""No more than this many times the workers measured so far (or this many workers) in one step."""
+PIN_GAIN = 1.01
+"""Pinning must speed up the loop by this factor to be worth considering."""
 PERSISTENT_WORTH = 0.01
 """Worker start-up above this share of an epoch switches persistent_workers on."""
 COPY_WORTH = 0.005
@@ -102,10 +110,16 @@ class Planner:
         return cost(settings, *self._bytes)
 
     def rates(self, settings: Sequence[Settings]) -> dict[Settings, float]:
-        """Return what is believed of measured settings: the measurement, smoothed by the model where there is one."""
-        if self.model.knows_service and settings:
-            return dict(zip(settings, self.model.predict(settings).samples_per_s.tolist(), strict=True))
-        return {s: fmean(stats.samples_per_s(b) for b in self.measured[s]) for s in settings}
+        """Return what is believed of measured settings: the measurement, smoothed by the model within its noise."""
+        seen = {s: fmean(stats.sustained(b).value for b in self.measured[s]) for s in settings}
+        if not self.model.knows_service or not seen:
+            return seen
+        noise = {s: max(0.02, *(min(0.3, stats.sustained(b).spread) for b in self.measured[s])) for s in settings}
+        smoothed = self.model.predict(list(seen)).samples_per_s.tolist()
+        return {
+            s: min(max(value, rate * (1 - noise[s])), rate * (1 + noise[s]))
+            for (s, rate), value in zip(seen.items(), smoothed, strict=True)
+        }
 
     def best(self) -> Settings:
         """Return the cheapest measured setting as fast as the fastest; the user's own when nothing is clearly better."""
@@ -128,53 +142,88 @@ class Planner:
 
     # -- what to do next
 
+    def pinning_probe(self) -> Settings | None:
+        """Return settings to replay cached batches under once, to learn what pinning does to the loop; else ``None``."""
+        due, self._pin_due = self._pin_due and self.model.ceiling is not None, False
+        return self.user.replace(pin_memory=not self.user.pin_memory) if due else None
+
+    def learn_pinning(self, ceiling: Burst) -> None:
+        """Add the burst of :meth:`pinning_probe`; without a gain pinning is no candidate any more."""
+        self.model.add_ceiling(ceiling)
+        before = self.ceiling_rate or 0.0
+        after = stats.samples_per_s(ceiling)
+        self.ceiling_rate = max(before, after)
+        worse = self.user.pin_memory if after > PIN_GAIN * before else not self.user.pin_memory
+        if after <= PIN_GAIN * before:
+            self.candidates = [c for c in self.candidates if c.pin_memory is not worse]
+
     def next(self) -> Proposal | None:
         """Return the next setting worth measuring, or ``None`` when no more can be gained."""
         if not self.model.knows_service or not self.candidates:
             return None
-        pool = self.candidates
-        if pinned := [c for c in pool if self._pin_due and c.pin_memory]:
-            pool = pinned
+        pool = self._within_reach()
         expected = self.model.predict(pool)
-        choice = self._cheapest_sufficient(pool, expected, bool(pinned)) or self._challenger(pool, expected)
-        self._pin_due = False
+        choice = self._cheapest_sufficient(pool, expected) or self._challenger(pool, expected)
         return None if choice is None else self._propose(pool[choice[0]], expected, *choice)
 
-    def _cheapest_sufficient(
-        self, pool: list[Settings], expected: Prediction, regardless: bool = False
-    ) -> tuple[int, str] | None:
-        """Return the cheapest candidate predicted to be starvation-free, unless what is measured is as good."""
-        most = expected.samples_per_s.max()
-        prices = np.array([self.cost(c) for c in pool])
-        index = int(np.where(expected.samples_per_s >= (1 - self.slack) * most, prices, np.inf).argmin())
-        if pool[index] in self.measured:
-            return None
-        if regardless:
-            return index, f"cheapest predicted to reach {most:.4g} samples/s, and whether pinning helps"
+    def _within_reach(self) -> list[Settings]:
+        """Return the candidates not too far beyond anything measured: waiting is flat only until it is not."""
+        most = max(LEAP_FROM, *(s.num_workers for s in self.measured)) * LEAP
+        near = [c for c in self.candidates if c.num_workers <= most]
+        return near or self.candidates
+
+    def _fed(self) -> bool:
+        """Whether the loop hardly waited under the best settings: more workers cannot help then."""
+        rates = self.rates(list(self.measured))
+        best = max(rates, key=rates.__getitem__)
+        return best.num_workers > 0 and all(self.model.net_wait_share(b) < FED for b in self.measured[best])
+
+    def _cheapest_sufficient(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
+        """Return the cheapest candidate believed to be starvation-free, unless what is measured is as good.
+
+        A prediction far from any measurement is taken with caution: half its spread is subtracted.
+        """
         known = self.rates(list(self.measured))
+        believed = expected.samples_per_s * np.exp(-CAUTION * expected.spread)
+        most = max(float(believed.max()), max(known.values()))
+        prices = np.array([self.cost(c) for c in pool])
+        new = np.array([c not in self.measured for c in pool])
         enough = [s for s, rate in known.items() if rate >= (1 - self.slack - 0.005) * most]
+        paid = min(map(self.cost, enough), default=math.inf)
+        sufficient = new & (believed >= (1 - self.slack) * most)
+        index = int(np.where(sufficient, prices, np.inf).argmin())
+        if not sufficient[index] or prices[index] >= paid:
+            return None
         if not enough:
             return index, f"cheapest predicted to reach {most:.4g} samples/s"
-        paid = min(map(self.cost, enough))
         if paid - prices[index] < max(0.7, WORTH_SAVING * paid):
             return None
         return index, "predicted as fast and cheaper"
 
     def _challenger(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
-        """Return the candidate most likely to beat the best measured one clearly, if any could.
+        """Return the neighbour of the best measured setting most likely to beat it clearly, if any could.
 
         The spread grows with past errors of prediction: a model that has been right ends the search, one that has
         been wrong is overruled by measuring the neighbours of the best until none improves.
         """
-        best_rate = max(self.rates(list(self.measured)).values())
-        hope = expected.samples_per_s * np.exp(OPTIMISM * expected.spread)
+        if self._fed():
+            return None
+        rates = self.rates(list(self.measured))
+        best = max(rates, key=rates.__getitem__)
         limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
-        hope = np.minimum(hope, limit)
-        hope[[c in self.measured for c in pool]] = 0.0
-        if hope.max() < (1 + KEEP) * best_rate:
+        hope = np.minimum(expected.samples_per_s * np.exp(OPTIMISM * expected.spread), limit)
+        hope[[c in self.measured or not self._neighbours(c, best) for c in pool]] = 0.0
+        if hope.max() < (1 + KEEP) * rates[best]:
             return None
         near = np.flatnonzero(hope >= 0.995 * hope.max())
-        return min(near.tolist(), key=lambda i: self.cost(pool[i])), "may be faster than anything measured"
+        return min(near.tolist(), key=lambda i: self.cost(pool[i])), "neighbour of the best, may be faster"
+
+    def _neighbours(self, one: Settings, other: Settings) -> bool:
+        """Whether two settings are a step apart in workers, in prefetch, or in both."""
+        ladder = sorted({c.num_workers for c in self.candidates} | {one.num_workers, other.num_workers})
+        steps = abs(ladder.index(one.num_workers) - ladder.index(other.num_workers))
+        doublings = abs(math.log2((one.prefetch_factor or 1) / (other.prefetch_factor or 1)))
+        return steps <= 2 and doublings <= 1
 
     def _propose(self, settings: Settings, expected: Prediction, index: int, why: str) -> Proposal:
         rates = self.rates(list(self.measured))

@@ -17,6 +17,7 @@ from gputune.bench import Bench
 from gputune.cost import Point
 from gputune.planner import Planner, Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
 from gputune.record import Trial
 from gputune.sampler import ReplaySampler, distributions, parameters, suggest
@@ -27,6 +28,7 @@ JOURNAL_FILE = "study.journal"
 """Name of the Optuna journal in the run's folder: ``optuna-dashboard study.journal`` shows it."""
 SHORTEST_BURST_S = 1.5
 """With less than this left before the deadline no further burst is begun."""
+PROBE_LENGTH = Length(max_s=2.0, precision=0.01)
 FALLBACK_TRIALS = 10
 """Trials without a model before the search is called off."""
 IDLE_ASKS = 20
@@ -67,6 +69,8 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     reachable_samples_per_s: float
     """What the best allowed settings are believed to reach."""
     pareto: list[Point]
+    pinned_ceiling: Burst | None = None
+    """The loop with free data and pinning the other way round, where that was tried."""
 
 
 Listener = Callable[[Proposal | Trial], None]
@@ -93,15 +97,28 @@ class _Search:
         self.sampler = ReplaySampler(context.space, context.seed)
         self.study = _open_study(context, self.sampler)
         self.trials: list[Trial] = []
+        self.pinned: Burst | None = None
 
     def run(self) -> SearchResult:
+        self._probe_pinning()
         stopped = ""
         while not stopped:
             stopped = self._out_of_means() or self._round()
         return SearchResult(
             trials=self.trials, best=self.planner.best(), stopped_because=stopped,
             reachable_samples_per_s=self.planner.reachable_samples_per_s(), pareto=self.planner.front(),
+            pinned_ceiling=self.pinned,
         )
+
+    def _probe_pinning(self) -> None:
+        """Replay cached batches once with pinning the other way round: its gain shows without any worker's noise."""
+        probe = self.planner.pinning_probe()
+        if probe is None or self._out_of_means():
+            return
+        result = self.bench.measure(probe, Purpose.CEILING, PROBE_LENGTH, replay=True)
+        if isinstance(result, Burst):
+            self.pinned = result
+            self.planner.learn_pinning(result)
 
     def _out_of_means(self) -> str:
         if len(self.trials) >= self.context.max_trials:

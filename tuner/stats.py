@@ -175,8 +175,11 @@ def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
     """
     seen = throughput(burst, confidence)
     capacity = capacity_estimate(burst, confidence)
-    if capacity is None or data_wait_share(burst) < WAITING or seen.value <= 0:
+    if capacity is None or seen.value <= 0:
         return seen
+    if data_wait_share(burst) < WAITING:
+        # A stock left from the start hides that the workers cannot keep up.
+        return _around(capacity.value, 2 * capacity.spread) if seen.value > capacity.high else seen
     workers = burst.settings.num_workers
     rounds = len(burst.period_s) // workers
     if rounds == 0:

@@ -1,6 +1,6 @@
 """GPU performance monitoring (Hopper and newer): how much of the chip worked between two moments.
 
-These counters are differences, so unlike every other utilisation figure they are exact for the interval asked for.
+These counters are differences, so unlike every other utilisation figure they are exact for their interval.
 Source: https://docs.nvidia.com/deploy/nvml-api/group__nvmlGpmFunctions.html
 """
 

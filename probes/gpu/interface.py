@@ -15,7 +15,7 @@ from typing import Protocol
 
 
 class GpuError(Exception):
-    """Base of everything that can go wrong when reading a GPU; the message is one reason without a full stop."""
+    """Base of all that can go wrong when reading a GPU; the message is a reason without a full stop."""
 
 
 class GpuUnavailable(GpuError):

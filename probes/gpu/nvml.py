@@ -31,6 +31,7 @@ THROTTLE_REASONS = {
 
 Left out as normal: idle 0x1, chosen clocks 0x2, power management 0x4, sync boost 0x10, display clock 0x100.
 """
+_SM = pynvml.NVML_CLOCK_SM
 _FOREIGN_CLOCK_S = 3600.0
 """A driver time stamp further than this from now is not from this machine's wall clock."""
 _VALUE_FIELDS = {
@@ -90,7 +91,7 @@ class NvmlGpu:
         rates = self._ask("utilisation", lambda: call("nvmlDeviceGetUtilizationRates", device.handle))
         memory = self._ask("memory", lambda: _memory(device))
         power_mw = self._ask("power", lambda: call("nvmlDeviceGetPowerUsage", device.handle))
-        clock = self._ask("SM clock", lambda: call("nvmlDeviceGetClockInfo", device.card, pynvml.NVML_CLOCK_SM))
+        clock = self._ask("SM clock", lambda: call("nvmlDeviceGetClockInfo", device.card, _SM))
         throttle = self._ask("throttle reasons", lambda: _throttle(device))
         energy_mj = self._ask("energy", lambda: call("nvmlDeviceGetTotalEnergyConsumption", device.handle))
         samples = self._ask("utilisation history", self._samples)
@@ -151,18 +152,19 @@ class NvmlGpu:
         self._gaps.pop(metric, None)
         return value
 
-    def _read_gpm(self) -> tuple[float | None, float | None] | None:
-        return self._gpm.read() if self._gpm else None
+    def _read_gpm(self) -> tuple[float | None, float | None]:
+        return self._gpm.read() if self._gpm else (None, None)
 
     def _samples(self) -> tuple[tuple[float, float], ...]:
         """Return what the driver recorded on its own since the last call.
 
-        The driver stamps with the wall clock; the offset to the monotonic clock is taken now, so a step of the
-        wall clock can only misplace samples recorded before it and read after it.
+        The driver stamps with the wall clock; the offset to the monotonic clock is taken now, so a step of
+        the wall clock can only misplace samples recorded before it and read after it.
         """
+        kind = pynvml.NVML_GPU_UTILIZATION_SAMPLES
         try:
             value_type, samples = call(
-                "nvmlDeviceGetSamples", self._device.handle, pynvml.NVML_GPU_UTILIZATION_SAMPLES, self._last_sample_us
+                "nvmlDeviceGetSamples", self._device.handle, kind, self._last_sample_us
             )
         except MetricPending as error:
             if code_of(error) == pynvml.NVML_ERROR_NOT_FOUND:  # nothing new

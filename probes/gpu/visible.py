@@ -25,10 +25,7 @@ def choose(visible: str | None, uuids: Sequence[str], ordinal: int = 0) -> str:
     Raises:
         GpuUnavailable: no such device is visible.
     """
-    if visible is None:
-        devices = list(uuids)
-    else:
-        devices = _listed(visible, uuids)
+    devices = list(uuids) if visible is None else _listed(visible, uuids)
     if ordinal < len(devices):
         return devices[ordinal]
     if not uuids:

@@ -1,6 +1,6 @@
 """Open the GPU and read it, in a process of its own because pynvml keeps global state.
 
-Reads {"uuid": str | null, "reads": n, "interval_s": s} as JSON from its argument and prints what it saw as JSON.
+Takes {"uuid": str | null, "reads": n, "interval_s": s} as its argument and prints what it saw; both are JSON.
 """
 
 import dataclasses

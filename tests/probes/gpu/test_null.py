@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from gputune.probes.gpu import NullGpu, open_gpu
 
 Scenario = Callable[..., dict[str, Any]]

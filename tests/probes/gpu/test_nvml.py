@@ -8,7 +8,8 @@ VALUES = ("utilization", "memory_used_bytes", "power_w", "sm_clock_mhz", "energy
 
 
 def test_every_metric_of_a_healthy_gpu_is_read_in_its_unit(scenario: Scenario) -> None:
-    seen = scenario("gpu 97", "used_mib 2048", "power_w 312.5", "sm_mhz 1980", "gpm_2 71.5", "gpm_10 12.25", reads=2)
+    told = ("gpu 97", "used_mib 2048", "power_w 312.5", "sm_mhz 1980", "gpm_2 71.5", "gpm_10 12.25")
+    seen = scenario(*told, reads=2)
     reading = seen["readings"][1]
     assert (seen["name"], seen["uuid"], seen["driver"]) == ("Stub GPU 1", "GPU-stub-1", "580.00.stub")
     assert reading["utilization"] == 97.0
@@ -74,7 +75,9 @@ def test_old_drivers_are_asked_by_the_old_names(scenario: Scenario) -> None:
         ("gpm_support", "sm_utilization", "SM utilisation (GPM)"),
     ],
 )
-def test_a_metric_that_is_refused_goes_missing_alone(scenario: Scenario, function: str, value: str, metric: str) -> None:
+def test_a_refused_metric_goes_missing_alone(
+    scenario: Scenario, function: str, value: str, metric: str
+) -> None:
     code, reason = (4, "no permission") if function == "gpm_support" else (3, "not supported")
     seen = scenario(f"err_{function} {code}")
     assert [name for name in VALUES if seen["readings"][0][name] is None] == [value]
@@ -111,8 +114,12 @@ def test_an_error_of_the_moment_is_forgotten_once_the_metric_answers(scenario: S
     assert seen["gaps"] == {}
 
 
-@pytest.mark.parametrize(("code", "reason"), [(15, "fell off the bus"), (999, "unknown error"), (16, "needs a reset")])
-def test_a_gpu_lost_in_mid_run_turns_the_rest_missing_with_the_reason(scenario: Scenario, code: int, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason"), [(15, "off the bus"), (999, "unknown error"), (16, "needs a reset")]
+)
+def test_a_gpu_lost_in_mid_run_is_missing_from_there_with_the_reason(
+    scenario: Scenario, code: int, reason: str
+) -> None:
     seen = scenario(f"err_util {code} 2", reads=4, interval_s=0.11)
     alive, lost = seen["readings"][:2], seen["readings"][2:]
     assert all(reading[name] is not None for reading in alive for name in VALUES)

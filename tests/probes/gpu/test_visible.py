@@ -1,4 +1,5 @@
 import pytest
+
 from gputune.probes.gpu.interface import GpuUnavailable
 from gputune.probes.gpu.visible import choose
 
@@ -23,7 +24,8 @@ def test_the_variable_is_read_as_cuda_reads_it(visible: str | None, ordinal: int
 
 
 @pytest.mark.parametrize(
-    ("visible", "ordinal"), [("", 0), ("-1", 0), ("1,9,0", 1), ("GPU-a", 0), ("0,0", 0), ("x", 0), (None, 3), ("²", 0)]
+    ("visible", "ordinal"),
+    [("", 0), ("-1", 0), ("1,9,0", 1), ("GPU-a", 0), ("0,0", 0), ("x", 0), (None, 3), ("²", 0)],
 )
 def test_what_cuda_would_not_show_is_not_shown(visible: str | None, ordinal: int) -> None:
     with pytest.raises(GpuUnavailable):
