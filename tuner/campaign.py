@@ -14,6 +14,7 @@ import msgspec
 from gputune import proof, space, stats
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
+from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Hello, Length
 from gputune.probes.settings import Settings
@@ -46,6 +47,9 @@ class Listener(Protocol):
 
     def phase(self, name: str, run: Run) -> None:
         """A phase begins; ``run`` is what is known so far."""
+
+    def plan(self, settings: Settings, why: str, run: Run) -> None:
+        """These settings are measured next."""
 
     def trial(self, trial: Trial, run: Run) -> None:
         """A trial is complete."""
@@ -161,9 +165,12 @@ class Campaign:
         self._update(trials=result.trials, stopped_because=result.stopped_because)
         return result.best
 
-    def _tried(self, trial: Trial) -> None:
-        self._update(trials=[*self.run.trials, trial])
-        self._listener.trial(trial, self.run)
+    def _tried(self, event: Proposal | Trial) -> None:
+        if isinstance(event, Proposal):
+            self._listener.plan(event.settings, event.why, self.run)
+            return
+        self._update(trials=[*self.run.trials, event])
+        self._listener.trial(event, self.run)
 
     def _epoch_s(self, baseline: Burst) -> float | None:
         batches = self._hello.loader.batches_per_epoch

@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from gputune import stats
+from gputune.probes.settings import Settings
 from gputune.record import Run, Trial
 
 PHASES = {
@@ -63,6 +64,11 @@ class Progress:
             rate = stats.throughput(run.ceiling)
             gain = rate.value / max(1e-9, stats.samples_per_s(run.baseline))
             self._event(f"with free data: {rate.value:.0f} samples/s, {gain:.2f}x")
+
+    def plan(self, settings: Settings, why: str, run: Run) -> None:
+        """These settings are measured next."""
+        if self._live is not None:
+            self._say(f"trying {settings}", run)
 
     def trial(self, trial: Trial, run: Run) -> None:
         """A trial is complete."""

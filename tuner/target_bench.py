@@ -37,14 +37,15 @@ class TargetBench:
         cwd: where to run it.
         log_folder: where the script's output goes (one file a process).
         deadline_s: a trial that gives no batch for this long has failed.
+        device: watch this device instead of the one the script uses.
         say: shows a line of progress.
     """
 
     def __init__(
-        self, script: Script, *, cwd: Path, log_folder: Path, deadline_s: float = 20.0,
+        self, script: Script, *, cwd: Path, log_folder: Path, deadline_s: float = 20.0, device: str | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._script, self._cwd, self._log_folder = script, cwd, log_folder
+        self._script, self._cwd, self._log_folder, self._device = script, cwd, log_folder, device
         self._deadline_s, self._say = deadline_s, say
         self._ids = itertools.count(1)
         self._target: Target | None = None
