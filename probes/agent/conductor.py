@@ -79,6 +79,8 @@ class Conductor:
         if self._released or self._inside:
             return original(iterator)
         site = attached.site
+        if attached.fresh:
+            attached.avoid_cycle(iterator)
         if self._target is None and self._discovery.found(site):
             self._take_over(attached)
         self._inside = True

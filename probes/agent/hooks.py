@@ -34,18 +34,22 @@ class Attached:
         self.fresh = True
         """No batch has been handed out in this pass over the loader."""
         self.timed_fetcher: Any = None
-        # A loader may hold its iterator; holding the loader in turn would make a cycle whose collection inside a
-        # forked worker runs the iterator's __del__ there.
-        self._loader: Any
-        try:
-            self._loader = weakref.ref(loader)
-        except TypeError:
-            self._loader = lambda: loader
+        self._loader: Any = loader
+        self._weak = False
 
     @property
     def loader(self) -> Any:
-        """The loader, or ``None`` when the user has dropped it."""
-        return self._loader()
+        """The loader the iterator was made by."""
+        return self._loader() if self._weak else self._loader
+
+    def avoid_cycle(self, iterator: Any) -> None:
+        """Hold the loader weakly if it holds its iterator (persistent workers, endless loaders).
+
+        In ``for batch in DataLoader(...)`` nobody else holds the loader, so by default we do. But a cycle iterator
+        -> loader -> iterator could be collected inside a forked worker, where the iterator's ``__del__`` fails.
+        """
+        if not self._weak and any(value is iterator for value in vars(self._loader).values()):
+            self._loader, self._weak = weakref.ref(self._loader), True
 
 
 class Listener(Protocol):
