@@ -117,7 +117,7 @@ class NvmlGpu:
     def missing(self) -> list[str]:
         """Return one sentence for each reason why figures are missing."""
         by_reason: dict[str, list[str]] = {}
-        for metric, reason in self._gaps.items():
+        for metric, reason in dict(self._gaps).items():  # another thread may be reading
             by_reason.setdefault(reason, []).append(metric)
         sentences = [f"GPU {', '.join(metrics)} missing: {reason}." for reason, metrics in by_reason.items()]
         if self._lost:

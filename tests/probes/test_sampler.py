@@ -111,6 +111,24 @@ def test_all_cpu_time_of_the_tree_is_counted_once(targets: list[Target], body: s
     assert cpu_seen(sampler, start_s) == pytest.approx(truth, abs=0.12)
 
 
+def test_a_churn_of_workers_under_hasty_sampling_is_counted_once(targets: list[Target]) -> None:
+    body = (
+        "alive = 0\n"
+        "for _ in range(60):\n"
+        "    if not os.fork(): burn(0.02); os._exit(0)\n"
+        "    alive += 1\n"
+        "    if alive == 3: os.wait(); alive -= 1\n"
+        "while alive: os.wait(); alive -= 1\n"
+    )
+    program = f"{CPU}{body}print(cpu() - began, flush=True)\nsys.stdin.readline()\n"
+    target, sampler = watch(targets, program, interval_s=0.004)
+    start_s = time.monotonic()
+    target.go()
+    truth = float(target.line())
+    assert truth > 1.0
+    assert cpu_seen(sampler, start_s) == pytest.approx(truth, rel=0.15)
+
+
 def test_workers_that_nobody_reaps_keep_their_cpu_time(targets: list[Target]) -> None:
     body = (
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
@@ -237,15 +255,14 @@ def test_gpu_readings_end_up_in_the_window_and_the_series() -> None:
     assert set(sampler.series().gpu_utilization) == {55.0}
 
 
-def test_a_driver_that_hangs_or_breaks_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gputune.probes.sampler._PATIENCE_S", 0.2)
-    hanging = Sampler(1, ScriptedGpu(hang_s=1.5))
+def test_a_driver_that_hangs_or_breaks_holds_up_nobody() -> None:
+    hanging = Sampler(1, ScriptedGpu(hang_s=1.5), patience_s=0.2)
     began_s = time.monotonic()
     hanging.start()
     hanging.window(began_s, time.monotonic())
     hanging.stop()
     assert time.monotonic() - began_s < 1.4
-    assert any("stands still" in sentence for sentence in hanging.missing())
+    assert any("stood still" in sentence for sentence in hanging.missing())
     broken = Sampler(1, ScriptedGpu(broken=True))
     broken.start()
     broken.stop()
