@@ -16,6 +16,7 @@ TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SCAN_SHARE = 0.01
 """Looking for new processes may take this share of one core; on machines with many it happens less often."""
+_LONGEST_BLIND_S = 2.0
 _ROUNDING_TICKS = 3
 """The kernel rounds own and reaped times down separately."""
 
@@ -158,9 +159,9 @@ class ProcessTree:
 
     def _find_new(self) -> None:
         """Adopt the processes born since the last look."""
-        started_s = time.monotonic()
-        if started_s < self._next_scan_s or not self._members:
+        if time.monotonic() < self._next_scan_s or not self._members:
             return
+        began_s = time.thread_time()  # what it costs, not how long a busy machine made it wait
         pids = {int(name) for name in os.listdir(self._proc) if name.isdigit()}
         strangers: dict[int, tuple[int, int]] = {}
         for pid in sorted(pids - self._seen - self._members.keys()):
@@ -175,7 +176,8 @@ class ProcessTree:
                 process = self._try_open(pid)
                 if process is not None and self._belongs(process.parent, process.session):
                     self._members[pid] = process
-        self._next_scan_s = started_s + (time.monotonic() - started_s) / _SCAN_SHARE
+        cost_s = time.thread_time() - began_s
+        self._next_scan_s = time.monotonic() + min(cost_s / _SCAN_SHARE, _LONGEST_BLIND_S)
 
     def _try_open(self, pid: int) -> _Process | None:
         try:

@@ -101,9 +101,9 @@ def cpu_limit(cpus: Cpus) -> Fact:
     if cpus.effective < cpus.present:
         cause = "the container's CPU quota" if cpus.effective < cpus.affinity else "the CPU affinity"
         advice = (
-            f"{cause} leaves {cpus.effective:g} of {cpus.present}; loaders sized by os.cpu_count() get too many "
-            "workers. Raise it (docker --cpus, Kubernetes limits.cpu, Slurm --cpus-per-task) if data is the "
-            "bottleneck"
+            f"{cause} leaves {cpus.effective:g} of {cpus.present}; loaders sized by os.cpu_count() get too "
+            "many workers. Raise it (docker --cpus, Kubernetes limits.cpu, Slurm --cpus-per-task) if data is "
+            "the bottleneck"
         )
     return Fact(name="CPUs", value=value, advice=advice)
 

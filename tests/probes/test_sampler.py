@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,14 +19,15 @@ CPU = "def cpu(): return sum(os.times()[:4])\nbegan = cpu()\n"
 class Target:
     """A real process that waits to be told to go on, line by line."""
 
-    def __init__(self, body: str) -> None:
+    def __init__(self, body: str, new_session: bool = False) -> None:
         source = f"import os, signal, sys, time\n{BUSY}sys.stdin.readline()\n{body}"
         self.process = subprocess.Popen(
             [sys.executable, "-c", source],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            process_group=0,
+            process_group=None if new_session else 0,
+            start_new_session=new_session,
         )
 
     def go(self) -> None:
@@ -48,8 +50,10 @@ def targets() -> Iterator[list[Target]]:
         target.process.communicate()
 
 
-def watch(targets: list[Target], body: str, interval_s: float = 0.1) -> tuple[Target, Sampler]:
-    targets.append(Target(body))
+def watch(
+    targets: list[Target], body: str, interval_s: float = 0.1, new_session: bool = False
+) -> tuple[Target, Sampler]:
+    targets.append(Target(body, new_session))
     sampler = Sampler(targets[0].process.pid, NullGpu("none"), interval_s=interval_s)
     sampler.start()
     return targets[0], sampler
@@ -145,6 +149,44 @@ def test_workers_that_nobody_reaps_keep_their_cpu_time(targets: list[Target]) ->
     time.sleep(0.3)  # samples after the death must not lose what was seen before it
     seen = cpu_seen(sampler, start_s)
     assert 0.35 < seen < 0.8  # up to one interval at the end is unseen
+
+
+def test_a_daemon_of_a_target_that_leads_its_session_is_still_its_own(targets: list[Target]) -> None:
+    body = (
+        "if not os.fork():\n"
+        "    if not os.fork(): burn(0.6); print('done', flush=True); time.sleep(9)\n"
+        "    os._exit(0)\n"
+        "os.wait(); time.sleep(9)\n"
+    )
+    target, sampler = watch(targets, body, new_session=True)
+    start_s = time.monotonic()
+    target.go()
+    assert target.line() == "done"
+    assert cpu_seen(sampler, start_s) == pytest.approx(0.6, abs=0.12)
+
+
+def test_reads_of_a_worker_that_died_are_in_the_sum(targets: list[Target], tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_bytes(b"x" * (4 << 20))
+    body = (
+        f"fd = os.open({str(file)!r}, os.O_RDONLY); os.fsync(fd)\n"
+        "os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)\n"
+        "if not os.fork():\n"
+        "    while os.read(fd, 1 << 20): pass\n"
+        "    print(open('/proc/self/io').read().split('read_bytes: ')[1].split()[0], flush=True)\n"
+        "    os._exit(0)\n"
+        "os.wait(); print('reaped', flush=True); sys.stdin.readline()\n"
+    )
+    target, sampler = watch(targets, body)
+    start_s = time.monotonic()
+    target.go()
+    truth = int(target.line())
+    if truth < 4 << 20:
+        pytest.skip("the temporary folder is not on storage the kernel counts")
+    assert target.line() == "reaped"
+    host, _gpu = sampler.window(start_s, time.monotonic())
+    sampler.stop()
+    assert host.read_bytes == pytest.approx(truth, rel=0.05)
 
 
 def test_a_window_holds_only_its_own_cpu_time(targets: list[Target]) -> None:
