@@ -59,6 +59,14 @@ def watch(
     return targets[0], sampler
 
 
+def begin(target: Target) -> float:
+    """Let the target go on; return a moment before it, far enough for a sample to lie between."""
+    start_s = time.monotonic()
+    time.sleep(0.15)
+    target.go()
+    return start_s
+
+
 def cpu_seen(sampler: Sampler, start_s: float) -> float:
     end_s = time.monotonic()
     cores = sampler.window(start_s, end_s)[0].cpu_cores
@@ -108,8 +116,7 @@ def cpu_seen(sampler: Sampler, start_s: float) -> float:
 )
 def test_all_cpu_time_of_the_tree_is_counted_once(targets: list[Target], body: str) -> None:
     target, sampler = watch(targets, f"{CPU}{body}print(cpu() - began, flush=True)\nsys.stdin.readline()\n")
-    start_s = time.monotonic()
-    target.go()
+    start_s = begin(target)
     truth = float(target.line())
     assert truth > 0.5
     assert cpu_seen(sampler, start_s) == pytest.approx(truth, abs=0.12)
@@ -126,8 +133,7 @@ def test_a_churn_of_workers_under_hasty_sampling_is_counted_once(targets: list[T
     )
     program = f"{CPU}{body}print(cpu() - began, flush=True)\nsys.stdin.readline()\n"
     target, sampler = watch(targets, program, interval_s=0.004)
-    start_s = time.monotonic()
-    target.go()
+    start_s = begin(target)
     truth = float(target.line())
     assert truth > 1.0
     assert cpu_seen(sampler, start_s) == pytest.approx(truth, rel=0.15)
@@ -143,8 +149,7 @@ def test_workers_that_nobody_reaps_keep_their_cpu_time(targets: list[Target]) ->
         "print('over', flush=True); sys.stdin.readline()\n"
     )
     target, sampler = watch(targets, body)
-    start_s = time.monotonic()
-    target.go()
+    start_s = begin(target)
     assert target.line() == "over"
     time.sleep(0.3)  # samples after the death must not lose what was seen before it
     seen = cpu_seen(sampler, start_s)
@@ -159,8 +164,7 @@ def test_a_daemon_of_a_target_that_leads_its_session_is_still_its_own(targets: l
         "os.wait(); time.sleep(9)\n"
     )
     target, sampler = watch(targets, body, new_session=True)
-    start_s = time.monotonic()
-    target.go()
+    start_s = begin(target)
     assert target.line() == "done"
     assert cpu_seen(sampler, start_s) == pytest.approx(0.6, abs=0.12)
 
@@ -178,8 +182,7 @@ def test_reads_of_a_worker_that_died_are_in_the_sum(targets: list[Target], tmp_p
         "os.wait(); print('reaped', flush=True); sys.stdin.readline()\n"
     )
     target, sampler = watch(targets, body)
-    start_s = time.monotonic()
-    target.go()
+    start_s = begin(target)
     truth = int(target.line())
     if truth < 4 << 20:
         pytest.skip("the temporary folder is not on storage the kernel counts")
@@ -241,8 +244,7 @@ def test_memory_of_workers_is_in_the_sum(targets: list[Target]) -> None:
 
 def test_a_target_that_vanishes_keeps_what_was_seen(targets: list[Target]) -> None:
     target, sampler = watch(targets, "burn(0.5)\nprint('x', flush=True)\nburn(9)\n")
-    start_s = time.monotonic()
-    target.go()
+    start_s = begin(target)
     target.line()
     end_s = time.monotonic()
     target.process.kill()
