@@ -13,7 +13,7 @@ import msgspec
 from gputune._version import __version__
 from gputune.probes import host
 from gputune.probes.cgroup import Cgroup, Throttling
-from gputune.probes.gpu import Gpu
+from gputune.probes.gpu import GPM, Gpu
 from gputune.probes.host import Cpus, Memory
 
 _SMALL_SHM_BYTES = 1 << 30
@@ -82,8 +82,13 @@ def graphics(gpu: Gpu) -> Iterator[Fact]:
         return
     yield Fact(name="GPU", value=f"{gpu.name} ({gpu.uuid})")
     yield Fact(name="driver", value=gpu.driver or "unknown")
-    gpu.read()
-    for metric, reason in gpu.gaps().items():
+    reading = gpu.read()
+    if reading.memory_total_bytes is not None:
+        yield Fact(name="GPU memory", value=_size(reading.memory_total_bytes))
+    gaps = gpu.gaps()
+    if GPM not in gaps:
+        yield Fact(name=f"GPU {GPM}", value="readable")
+    for metric, reason in gaps.items():
         yield Fact(name=f"GPU {metric}", value=f"missing: {reason}", advice=_metric_advice(reason))
 
 

@@ -85,4 +85,5 @@ def test_what_the_gpu_does_not_tell_is_listed_with_the_reason() -> None:
     found = {fact.name: fact for fact in health.graphics(NamedGpu("x"))}
     assert found["GPU"].value == "Some GPU (GPU-1)"
     assert found["GPU energy"].value == "missing: not supported by this GPU"
+    assert "GPU memory" not in found  # a reading without it is no zero
     assert "NVreg_RestrictProfilingToAdminUsers" in found["GPU SM utilisation (GPM)"].advice
