@@ -2,7 +2,7 @@
 
 torch and os.cpu_count() see none of this; in a container it is the limit that counts. Every group on the path
 limits, so the tightest one is found by walking up. Inside a container the path in /proc/self/cgroup may not
-exist under the mount (no cgroup namespace); the walk then ends at the mount's root, the container's own group.
+exist under the mount (no cgroup namespace); the walk then ends at its root, the container's own group.
 """
 
 from __future__ import annotations

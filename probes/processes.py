@@ -1,7 +1,7 @@
 """CPU time, memory and storage reads of a process and everything it started, right across births and deaths.
 
 The kernel hands a dead process's CPU time and reads to the parent that reaps it, so the sum of own and reaped
-over the living loses nothing when a worker dies. Two cases need care, both handled by :meth:`ProcessTree.read`:
+over the living loses nothing when a worker dies. Two cases need care, both met in :meth:`ProcessTree.read`:
 a child that dies between the reading of its parent and its own, and a child nobody in the tree reaps.
 """
 
@@ -16,6 +16,7 @@ TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SCAN_SHARE = 0.01
 """Looking for new processes may take this share of one core; on machines with many it happens less often."""
+_LONGEST_BLIND_S = 2.0
 _ROUNDING_TICKS = 3
 """The kernel rounds own and reaped times down separately."""
 
@@ -95,10 +96,7 @@ class ProcessTree:
 
     def read(self) -> TreeUse:
         """Return what the tree has used since this object was made."""
-        for _ in range(3):
-            # A child found dead may have been reaped after its parent was read; the parent has it now.
-            if not self._refresh():
-                break
+        self._refresh()
         self._find_new()
         self._refresh_reads()
         self._highest_bytes = max(self._highest_bytes, self._bytes() - self._base_bytes)
@@ -129,35 +127,25 @@ class ProcessTree:
             os.close(fd)
             raise
 
-    def _refresh(self) -> bool:
-        """Read every member again; return whether some have died."""
-        before = {pid: process.reaped_ticks for pid, process in self._members.items()}
-        dead: list[_Process] = []
-        for process in self._members.values():
-            try:
-                process.refresh()
-            except ProcessLookupError:
-                dead.append(process)
-        if not dead:
-            return False
-        gone = {process.pid for process in dead}
-        for process in self._members.values():
-            # Their credits are read below, by the pass that knows who died.
-            if process.pid not in gone:
-                try:
-                    process.refresh()
-                except ProcessLookupError:  # died just now: the next pass sees it
-                    continue
-        self._bury(dead, gone, before)
-        return True
+    def _refresh(self) -> None:
+        """Read every member again and bury the dead.
 
-    def _bury(self, dead: list[_Process], gone: set[int], before: dict[int, int]) -> None:
+        A child found dead may have been reaped after its parent was read, so all are read again until a pass
+        meets no further death: that pass, parents before children, saw every credit exactly once.
+        """
+        before = {pid: process.reaped_ticks for pid, process in self._members.items()}
+        dead: dict[int, _Process] = {}
+        while fallen := [p for p in self._members.values() if p.pid not in dead and not _alive(p)]:
+            dead.update((process.pid, process) for process in fallen)
+        self._bury(dead, before)
+
+    def _bury(self, dead: dict[int, _Process], before: dict[int, int]) -> None:
         """Take the dead out; keep what was not credited to their nearest living ancestor."""
         heirs: dict[int, list[_Process]] = {}
-        for process in dead:
+        for process in dead.values():
             heir = process.parent
-            while heir in gone:
-                heir = self._members[heir].parent
+            while heir in dead:
+                heir = dead[heir].parent
             heirs.setdefault(heir if heir in self._members else 0, []).append(process)
         for heir, children in heirs.items():
             left = sum(child.ticks for child in children)
@@ -165,34 +153,41 @@ class ProcessTree:
             if left - credit > _ROUNDING_TICKS * len(children) or not heir:
                 self._orphaned_ticks += max(0, left - credit)
                 self._orphaned_bytes += sum(child.read_bytes or 0 for child in children)
-        for process in dead:
+        for process in dead.values():
             os.close(process.fd)
             del self._members[process.pid]
 
     def _find_new(self) -> None:
         """Adopt the processes born since the last look."""
-        started_s = time.monotonic()
-        if started_s < self._next_scan_s or not self._members:
+        if time.monotonic() < self._next_scan_s or not self._members:
             return
+        began_s = time.thread_time()  # what it costs, not how long a busy machine made it wait
         pids = {int(name) for name in os.listdir(self._proc) if name.isdigit()}
-        strangers: list[_Process] = []
+        strangers: dict[int, tuple[int, int]] = {}
         for pid in sorted(pids - self._seen - self._members.keys()):
-            try:
-                strangers.append(self._open(pid))
-            except (ProcessLookupError, FileNotFoundError, PermissionError):  # gone again, or not ours to see
-                continue
+            process = self._try_open(pid)
+            if process is not None:
+                os.close(process.fd)  # a machine may have more processes than we may have open files
+                strangers[pid] = process.parent, process.session
         self._seen = pids
-        while adopted := [stranger for stranger in strangers if self._belongs(stranger)]:
-            for stranger in adopted:
-                self._members[stranger.pid] = stranger
-            strangers = [stranger for stranger in strangers if stranger.pid not in self._members]
-        for stranger in strangers:
-            os.close(stranger.fd)
-        self._next_scan_s = started_s + (time.monotonic() - started_s) / _SCAN_SHARE
+        while ours := [pid for pid, (parent, session) in strangers.items() if self._belongs(parent, session)]:
+            for pid in ours:
+                del strangers[pid]
+                process = self._try_open(pid)
+                if process is not None and self._belongs(process.parent, process.session):
+                    self._members[pid] = process
+        cost_s = time.thread_time() - began_s
+        self._next_scan_s = time.monotonic() + min(cost_s / _SCAN_SHARE, _LONGEST_BLIND_S)
 
-    def _belongs(self, stranger: _Process) -> bool:
+    def _try_open(self, pid: int) -> _Process | None:
+        try:
+            return self._open(pid)
+        except (ProcessLookupError, FileNotFoundError, PermissionError):  # gone again, or not ours to see
+            return None
+
+    def _belongs(self, parent: int, session: int) -> bool:
         # The session also finds what a dead intermediate process left behind, when the root leads one.
-        return stranger.parent in self._members or stranger.session == self.root
+        return parent in self._members or session == self.root
 
     def _refresh_reads(self) -> None:
         for process in self._members.values():
@@ -209,3 +204,12 @@ class ProcessTree:
             if b"read_bytes:" in lines:
                 process.read_bytes = int(lines[lines.index(b"read_bytes:") + 1])
                 self._reads_allowed = True
+
+
+def _alive(process: _Process) -> bool:
+    """Refresh a process; return whether it was still there."""
+    try:
+        process.refresh()
+    except ProcessLookupError:
+        return False
+    return True

@@ -20,8 +20,7 @@ from gputune.probes.timeline import Series, Tick
 
 _KEPT_TICKS = 20_000
 """About an hour at the default interval; older ticks are forgotten."""
-_PATIENCE_S = 2.0
-_STUCK = f"Sampling stands still: the kernel or the GPU driver has not answered for {_PATIENCE_S:.0f} s."
+_STUCK = "Sampling stood still: the kernel or the GPU driver did not answer in time."
 
 
 class Sampler:
@@ -31,13 +30,17 @@ class Sampler:
         pid: the target; its descendants are watched with it.
         gpu: the device it uses. The sampler does not close it.
         interval_s: time between samples.
+        patience_s: how long to wait for a sample before going on without it.
         proc: where the process file system is mounted.
     """
 
-    def __init__(self, pid: int, gpu: Gpu, interval_s: float = 0.2, proc: Path = Path("/proc")) -> None:
+    def __init__(
+        self, pid: int, gpu: Gpu, interval_s: float = 0.2, patience_s: float = 2.0, proc: Path = Path("/proc")
+    ) -> None:
         self._pid = pid
         self._gpu = gpu
         self._interval_s = interval_s
+        self._patience_s = patience_s
         self._proc = proc
         self._cgroup = Cgroup(membership=proc / "self" / "cgroup")
         self._tree: ProcessTree | None = None
@@ -54,7 +57,7 @@ class Sampler:
             self._tree = ProcessTree(self._pid, self._proc)
         except OSError as error:
             reason = error.strerror or "it is gone"
-            self._reasons["tree"] = f"CPU, memory and disk use of process {self._pid} missing: {reason}."
+            self._note("tree", f"CPU, memory and disk use of process {self._pid} missing: {reason}.")
         self._thread = threading.Thread(target=self._run, name="gputune-sampler", daemon=True)
         self._thread.start()
         self._see_until(0.0)
@@ -66,9 +69,9 @@ class Sampler:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join(_PATIENCE_S)
+        self._thread.join(self._patience_s)
         if self._thread.is_alive():
-            self._reasons["stuck"] = _STUCK
+            self._note("stuck", _STUCK)
         self._thread = None
 
     def window(self, start_s: float, end_s: float) -> tuple[HostUse, GpuUse]:
@@ -88,6 +91,10 @@ class Sampler:
         with self._changed:
             return [*self._reasons.values(), *self._gpu.missing()]
 
+    def _note(self, key: str, sentence: str) -> None:
+        with self._changed:
+            self._reasons[key] = sentence
+
     def _copy(self) -> list[Tick]:
         with self._changed:
             return list(self._ticks)
@@ -99,8 +106,8 @@ class Sampler:
                 return
             self._wanted = True
             self._changed.notify_all()
-            if not self._changed.wait_for(lambda: self._seen(moment_s), _PATIENCE_S):
-                self._reasons["stuck"] = _STUCK
+            if not self._changed.wait_for(lambda: self._seen(moment_s), self._patience_s):
+                self._note("stuck", _STUCK)
 
     def _seen(self, moment_s: float) -> bool:
         return self._stopping or (bool(self._ticks) and self._ticks[-1].time_s >= moment_s)
@@ -108,15 +115,15 @@ class Sampler:
     def _run(self) -> None:
         try:
             while not self._stopping:
+                self._wanted = False  # before looking: a wish uttered meanwhile is for the next look
                 tick = self._look()
                 with self._changed:
                     self._ticks.append(tick)
-                    self._wanted = False
                     self._changed.notify_all()
                     self._changed.wait_for(lambda: self._wanted or self._stopping, self._interval_s)
         except Exception as error:  # noqa: BLE001 (corroborating figures must never end a campaign)
             with self._changed:
-                self._reasons["sampler"] = f"Sampling ended early: {type(error).__name__}: {error}."
+                self._note("sampler", f"Sampling ended early: {type(error).__name__}: {error}.")
         finally:
             with self._changed:
                 self._stopping = True
@@ -130,7 +137,7 @@ class Sampler:
         busy_s = _machine_busy_s(self._proc)
         own_cpu_s = time.process_time()
         if busy_s is None:
-            self._reasons["machine"] = f"CPU use of other processes missing: {self._proc}/stat is unreadable."
+            self._note("machine", f"CPU use of other processes missing: {self._proc}/stat is unreadable.")
         throttling = self._cgroup.throttling()
         return Tick(
             time_s=time_s,
@@ -149,11 +156,11 @@ class Sampler:
         try:
             use = self._tree.read()
         except OSError as error:
-            self._reasons["tree"] = f"CPU, memory and disk use missing from some point on: {error}."
+            self._note("tree", f"CPU, memory and disk use missing from some point on: {error}.")
             self._drop_tree()
             return None
         if use.read_bytes is None:
-            self._reasons["reads"] = "Disk reads missing: no permission to read /proc/PID/io of the target."
+            self._note("reads", "Disk reads missing: no permission to read /proc/PID/io of the target.")
         if use.processes == 0:  # nothing more will come; the last figures still belong to the last moment
             self._drop_tree()
         return use

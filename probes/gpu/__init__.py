@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from gputune.probes.gpu.interface import Gpu, GpuUnavailable, Reading
+from gputune.probes.gpu.interface import GPM, Gpu, GpuUnavailable, Reading
 from gputune.probes.gpu.null import NullGpu
 
-__all__ = ["Gpu", "NullGpu", "Reading", "open_gpu"]
+__all__ = ["GPM", "Gpu", "NullGpu", "Reading", "open_gpu"]
 
 
 def open_gpu(uuid: str | None = None) -> Gpu:

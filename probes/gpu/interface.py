@@ -13,6 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+GPM = "SM utilisation (GPM)"
+"""What :meth:`Gpu.gaps` calls the performance monitoring counters of Hopper and newer."""
+
 
 class GpuError(Exception):
     """Base of all that can go wrong when reading a GPU; the message is a reason without a full stop."""

@@ -15,7 +15,7 @@ import pynvml
 from gputune.probes.gpu.device import Device, find, shut_down
 from gputune.probes.gpu.errors import call, code_of
 from gputune.probes.gpu.gpm import GpmMeter
-from gputune.probes.gpu.interface import GpuLost, MetricPending, MetricUnavailable, Reading
+from gputune.probes.gpu.interface import GPM, GpuLost, MetricPending, MetricUnavailable, Reading
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class NvmlGpu:
             shared = "measured for the whole card, which other MIG instances share"
             self._gaps |= {"power": shared, "energy": shared}
             self._settled |= {"power", "energy"}
-        self._gpm = self._ask("SM utilisation (GPM)", lambda: GpmMeter(self._device))
+        self._gpm = self._ask(GPM, lambda: GpmMeter(self._device))
 
     @property
     def name(self) -> str:
@@ -95,7 +95,7 @@ class NvmlGpu:
         throttle = self._ask("throttle reasons", lambda: _throttle(device))
         energy_mj = self._ask("energy", lambda: call("nvmlDeviceGetTotalEnergyConsumption", device.handle))
         samples = self._ask("utilisation history", self._samples)
-        sm, bandwidth = self._ask("SM utilisation (GPM)", self._read_gpm) or (None, None)
+        sm, bandwidth = self._ask(GPM, self._read_gpm) or (None, None)
         return Reading(
             time_s=time_s,
             utilization=None if rates is None else float(rates.gpu),
@@ -117,7 +117,7 @@ class NvmlGpu:
     def missing(self) -> list[str]:
         """Return one sentence for each reason why figures are missing."""
         by_reason: dict[str, list[str]] = {}
-        for metric, reason in self._gaps.items():
+        for metric, reason in dict(self._gaps).items():  # another thread may be reading
             by_reason.setdefault(reason, []).append(metric)
         sentences = [f"GPU {', '.join(metrics)} missing: {reason}." for reason, metrics in by_reason.items()]
         if self._lost:

@@ -175,7 +175,7 @@ EXPORT Result nvmlGpmSampleGet(Device d, GpmSample *s) { CHECK("gpm_sample"); if
 EXPORT Result nvmlGpmMigSampleGet(Device d, unsigned instance, GpmSample *s) { CHECK("gpm_sample"); if (d >= 100) return INVALID_ARGUMENT; s->time_us = now_us(); s->instance = instance; return OK; }
 
 /* gpm_2 is the share of SMs (a MIG instance adds its id), gpm_10 the memory bandwidth; as on the chip, samples closer than 0.1 s or in the
- * wrong order give nonsense. */
+ * wrong order, or one that was never taken, give nonsense. */
 EXPORT Result nvmlGpmMetricsGet(GpmRequest *request) {
     CHECK("gpm_metrics");
     for (unsigned i = 0; i < request->count; i++) {
@@ -185,7 +185,8 @@ EXPORT Result nvmlGpmMetricsGet(GpmRequest *request) {
         metric->result = (Result)value(key, OK);
         snprintf(key, sizeof key, "gpm_%u", metric->id);
         metric->value = value(key, 33.0) + request->second->instance;
-        if (request->second->time_us < request->first->time_us + 90000) metric->value = -1.0;
+        u64 first = request->first->time_us;
+        if (!first || request->second->time_us < first + 90000) metric->value = -1.0;
     }
     return OK;
 }

@@ -1,72 +1,74 @@
-"""Real targets for the tests of the probes: a script in its own process, conducted through the real channel."""
-
-from __future__ import annotations
-
+import contextlib
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from gputune.probes.burst import Burst, Infeasible, Purpose
-from gputune.probes.protocol import Hello, Length, Measure, Measured, TrialFailed
-from gputune.probes.settings import Settings
-from gputune.probes.target import Target, TargetGone
+from gputune.probes.gpu import NullGpu
+from gputune.probes.sampler import Sampler
 
-TARGETS = Path(__file__).parents[1] / "targets"
-SHORT = Length(warmup_batches=1, min_batches=6, min_s=0.05, max_s=0.6, precision=0.2)
+BUSY = "def burn(s):\n    end = time.process_time() + s\n    while time.process_time() < end: pass\n"
 
 
-class Conducted:
-    """One running target and a few words to conduct it with."""
+class Target:
+    """A real process that waits to be told to go on, line by line."""
 
-    def __init__(self, target: Target) -> None:
-        self.target, self._id = target, 0
-        self.hello: Hello = target.hello(60)
-
-    def burst(self, *, replay: bool = False, deadline_s: float = 15.0, length: Length = SHORT, **settings: object) -> Burst:
-        """Run one burst that must succeed; without settings, under the user's own."""
-        answer = self._measure(replay, deadline_s, length, **settings)
-        assert isinstance(answer, Measured), answer
-        return answer.burst
-
-    def failure(self, *, deadline_s: float = 15.0, **settings: object) -> Infeasible:
-        """Run one trial that must fail."""
-        answer = self._measure(False, deadline_s, SHORT, **settings)
-        assert isinstance(answer, TrialFailed), answer
-        return answer.infeasible
-
-    def _measure(self, replay: bool, deadline_s: float, length: Length, **settings: object) -> object:
-        self._id += 1
-        wanted = Settings.make(**settings) if settings else self.hello.loader.settings
-        purpose = Purpose.TRIAL if settings else Purpose.BASELINE
-        return self.target.measure(
-            Measure(id=self._id, purpose=purpose, settings=wanted, length=length, replay=replay, deadline_s=deadline_s)
+    def __init__(self, body: str, new_session: bool = False) -> None:
+        source = f"import os, signal, sys, time\n{BUSY}sys.stdin.readline()\n{body}"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", source],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=None if new_session else 0,
+            start_new_session=new_session,
         )
 
-    def finish(self) -> TargetGone:
-        """Measure until the script has ended by itself."""
-        try:
-            while True:
-                self.burst()
-        except TargetGone as gone:
-            return gone
+    def go(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def begin(self) -> float:
+        """Let it go on; return a moment before it, far enough for a sample to lie between."""
+        start_s = time.monotonic()
+        time.sleep(0.15)
+        self.go()
+        return start_s
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Target]]:
-    targets: list[Target] = []
+def start() -> Iterator[Callable[..., Target]]:
+    """Return a function that starts a target; all are killed with their children at the end."""
+    started: list[Target] = []
 
-    def run(script: str, *arguments: object) -> Target:
-        command = [sys.executable, str(TARGETS / script), *map(str, arguments)]
-        targets.append(Target(command, cwd=tmp_path, log=tmp_path / "script.log"))
-        return targets[-1]
+    def run(body: str, new_session: bool = False) -> Target:
+        started.append(Target(body, new_session))
+        return started[-1]
 
     yield run
-    for target in targets:
-        target.stop()
+    for target in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(target.process.pid, signal.SIGKILL)
+        target.process.communicate()
 
 
 @pytest.fixture
-def conduct(start: Callable[..., Target]) -> Callable[..., Conducted]:
-    return lambda script, *arguments: Conducted(start(script, *arguments))
+def watch(start: Callable[..., Target]) -> Callable[..., tuple[Target, Sampler]]:
+    """Return a function that starts a target and a sampler that watches it."""
+
+    def run(body: str, interval_s: float = 0.1, new_session: bool = False) -> tuple[Target, Sampler]:
+        target = start(body, new_session)
+        sampler = Sampler(target.process.pid, NullGpu("none"), interval_s=interval_s)
+        sampler.start()
+        return target, sampler
+
+    return run

@@ -1,136 +1,19 @@
-import contextlib
-import os
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from gputune.probes.gpu import NullGpu, Reading
 from gputune.probes.sampler import Sampler
 
-BUSY = "def burn(s):\n    end = time.process_time() + s\n    while time.process_time() < end: pass\n"
-CPU = "def cpu(): return sum(os.times()[:4])\nbegan = cpu()\n"
+Watch = Callable[..., tuple[Any, Any]]
+Start = Callable[..., Any]
 
 
-class Target:
-    """A real process that waits to be told to go on, line by line."""
-
-    def __init__(self, body: str) -> None:
-        source = f"import os, signal, sys, time\n{BUSY}sys.stdin.readline()\n{body}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", source],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        )
-
-    def go(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def line(self) -> str:
-        assert self.process.stdout
-        return self.process.stdout.readline().strip()
-
-
-@pytest.fixture
-def targets() -> Iterator[list[Target]]:
-    started: list[Target] = []
-    yield started
-    for target in started:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(target.process.pid, signal.SIGKILL)
-        target.process.communicate()
-
-
-def watch(targets: list[Target], body: str, interval_s: float = 0.1) -> tuple[Target, Sampler]:
-    targets.append(Target(body))
-    sampler = Sampler(targets[0].process.pid, NullGpu("none"), interval_s=interval_s)
-    sampler.start()
-    return targets[0], sampler
-
-
-def cpu_seen(sampler: Sampler, start_s: float) -> float:
-    end_s = time.monotonic()
-    cores = sampler.window(start_s, end_s)[0].cpu_cores
-    sampler.stop()
-    assert cores is not None
-    return cores * (end_s - start_s)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param("burn(0.6)\n", id="itself"),
-        pytest.param(
-            "for _ in range(6):\n"
-            "    pid = os.fork()\n"
-            "    if not pid: burn(0.1); os._exit(0)\n"
-            "    os.waitpid(pid, 0)\n",
-            id="workers born and dead between samples",
-        ),
-        pytest.param(
-            "pids = []\n"
-            "for _ in range(3):\n"
-            "    pid = os.fork()\n"
-            "    if not pid: burn(0.25); os._exit(0)\n"
-            "    pids.append(pid)\n"
-            "for pid in pids: os.waitpid(pid, 0)\n",
-            id="workers seen and then reaped",
-        ),
-        pytest.param(
-            "pid = os.fork()\n"
-            "if not pid:\n"
-            "    inner = os.fork()\n"
-            "    if not inner: burn(0.4); os._exit(0)\n"
-            "    os.waitpid(inner, 0); burn(0.2); os._exit(0)\n"
-            "os.waitpid(pid, 0)\n",
-            id="workers of a fork server that dies",
-        ),
-        pytest.param(
-            "import threading\n"
-            "class T(threading.Thread):\n"
-            "    def run(self): burn(0.6)\n"
-            "ts = [T(), T()]\n"
-            "[t.start() for t in ts]; [t.join() for t in ts]\n",
-            id="threads",
-        ),
-    ],
-)
-def test_all_cpu_time_of_the_tree_is_counted_once(targets: list[Target], body: str) -> None:
-    target, sampler = watch(targets, f"{CPU}{body}print(cpu() - began, flush=True)\nsys.stdin.readline()\n")
-    start_s = time.monotonic()
-    target.go()
-    truth = float(target.line())
-    assert truth > 0.5
-    assert cpu_seen(sampler, start_s) == pytest.approx(truth, abs=0.12)
-
-
-def test_workers_that_nobody_reaps_keep_their_cpu_time(targets: list[Target]) -> None:
-    body = (
-        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-        "pids = [os.fork() for _ in range(1)]\n"
-        "if not pids[0]: burn(0.6); os._exit(0)\n"
-        "time.sleep(0.1)\n"
-        "while os.path.exists(f'/proc/{pids[0]}'): time.sleep(0.02)\n"
-        "print('over', flush=True); sys.stdin.readline()\n"
-    )
-    target, sampler = watch(targets, body)
-    start_s = time.monotonic()
-    target.go()
-    assert target.line() == "over"
-    time.sleep(0.3)  # samples after the death must not lose what was seen before it
-    seen = cpu_seen(sampler, start_s)
-    assert 0.35 < seen < 0.8  # up to one interval at the end is unseen
-
-
-def test_a_window_holds_only_its_own_cpu_time(targets: list[Target]) -> None:
-    target, sampler = watch(targets, "burn(0.8)\nprint('a', flush=True)\nsys.stdin.readline()\n")
+def test_a_window_holds_only_its_own_cpu_time(watch: Watch) -> None:
+    target, sampler = watch("burn(0.8)\nprint('a', flush=True)\nsys.stdin.readline()\n")
     target.go()
     target.line()
     time.sleep(0.3)
@@ -143,14 +26,14 @@ def test_a_window_holds_only_its_own_cpu_time(targets: list[Target]) -> None:
     assert quiet.cpu_cores < 0.1
 
 
-def test_the_cpu_use_of_strangers_is_told_apart(targets: list[Target]) -> None:
-    target, sampler = watch(targets, "time.sleep(5)\n")
+def test_the_cpu_use_of_strangers_is_told_apart(watch: Watch, start: Start) -> None:
+    target, sampler = watch("time.sleep(5)\n")
     target.go()
-    targets.append(Target("burn(0.8)\nprint('a', flush=True)\n"))
+    stranger = start("burn(0.8)\nprint('a', flush=True)\n")
     time.sleep(0.3)
     start_s = time.monotonic()
-    targets[1].go()
-    targets[1].line()
+    stranger.go()
+    stranger.line()
     host, _gpu = sampler.window(start_s, time.monotonic())
     sampler.stop()
     assert host.cpu_cores is not None
@@ -159,14 +42,14 @@ def test_the_cpu_use_of_strangers_is_told_apart(targets: list[Target]) -> None:
     assert host.other_cpu_cores > 0.3
 
 
-def test_memory_of_workers_is_in_the_sum(targets: list[Target]) -> None:
+def test_memory_of_workers_is_in_the_sum(watch: Watch) -> None:
     body = (
         "if not os.fork():\n"
         "    block = bytearray(os.urandom(1)) * (64 << 20)\n"
         "    print('grown', flush=True); time.sleep(5); os._exit(0)\n"
         "time.sleep(5)\n"
     )
-    target, sampler = watch(targets, body)
+    target, sampler = watch(body)
     before = sampler.window(time.monotonic() - 0.001, time.monotonic())[0].rss_bytes or 0
     target.go()
     target.line()
@@ -179,10 +62,9 @@ def test_memory_of_workers_is_in_the_sum(targets: list[Target]) -> None:
     assert grown - before > 64 << 20
 
 
-def test_a_target_that_vanishes_keeps_what_was_seen(targets: list[Target]) -> None:
-    target, sampler = watch(targets, "burn(0.5)\nprint('x', flush=True)\nburn(9)\n")
-    start_s = time.monotonic()
-    target.go()
+def test_a_target_that_vanishes_keeps_what_was_seen(watch: Watch) -> None:
+    target, sampler = watch("burn(0.5)\nprint('x', flush=True)\nburn(9)\n")
+    start_s = target.begin()
     target.line()
     end_s = time.monotonic()
     target.process.kill()
@@ -237,15 +119,14 @@ def test_gpu_readings_end_up_in_the_window_and_the_series() -> None:
     assert set(sampler.series().gpu_utilization) == {55.0}
 
 
-def test_a_driver_that_hangs_or_breaks_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gputune.probes.sampler._PATIENCE_S", 0.2)
-    hanging = Sampler(1, ScriptedGpu(hang_s=1.5))
+def test_a_driver_that_hangs_or_breaks_holds_up_nobody() -> None:
+    hanging = Sampler(1, ScriptedGpu(hang_s=1.5), patience_s=0.2)
     began_s = time.monotonic()
     hanging.start()
     hanging.window(began_s, time.monotonic())
     hanging.stop()
     assert time.monotonic() - began_s < 1.4
-    assert any("stands still" in sentence for sentence in hanging.missing())
+    assert any("stood still" in sentence for sentence in hanging.missing())
     broken = Sampler(1, ScriptedGpu(broken=True))
     broken.start()
     broken.stop()
@@ -253,10 +134,10 @@ def test_a_driver_that_hangs_or_breaks_holds_up_nobody(monkeypatch: pytest.Monke
 
 
 @pytest.mark.timing
-def test_watching_costs_little(targets: list[Target]) -> None:
+def test_watching_costs_little(watch: Watch) -> None:
     workers = "for _ in range(8):\n    if not os.fork(): time.sleep(4); os._exit(0)\n"
     body = f"{workers}print('x', flush=True)\ntime.sleep(4)\n"
-    target, sampler = watch(targets, body, interval_s=0.2)
+    target, sampler = watch(body, interval_s=0.2)
     target.go()
     target.line()
     before_s, began_s = time.process_time(), time.monotonic()
