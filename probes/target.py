@@ -94,7 +94,7 @@ class Target:
         try:
             self._process = subprocess.Popen(
                 list(command), cwd=cwd, env=env, pass_fds=(order_read, event_write), stdin=_stdin(),
-                stdout=output_write, stderr=output_write, process_group=0,
+                stdout=output_write, stderr=output_write, start_new_session=True,
             )
         finally:
             for fd in (order_read, event_write, output_write):

@@ -17,6 +17,7 @@ from gputune.probes.agent import clock, gates
 from gputune.probes.agent.batches import size_in_bytes, size_in_samples
 from gputune.probes.agent.builder import BurstBuilder
 from gputune.probes.agent.discovery import Discovery
+from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
 from gputune.probes.agent.interludes import Interludes
 from gputune.probes.agent.sites import Sites, settings_of
@@ -247,12 +248,13 @@ class Conductor:
     def _undo(self, iterator: Any, attached: Attached, builder: BurstBuilder, error: Exception) -> None:
         """Put the user's own settings back, repeat what was under way, and tell the tuner why."""
         self.deadline_s = None
+        reason = explain(iterator, error)
         kill_workers(iterator)
         swap(iterator, attached.loader, attached.index_sampler, self._own)
         self._builder, self._complete = None, False
         order = builder.order
         failed = Infeasible(
-            settings=order.settings, purpose=order.purpose, reason=_one_line(error),
+            settings=order.settings, purpose=order.purpose, reason=reason,
             cost_s=time.monotonic() - builder.start_s,
         )
         self._say(TrialFailed(id=order.id, infeasible=failed))
@@ -280,13 +282,3 @@ def _end_of_tuner() -> Any:
 def _forget_yielded(iterator: Any) -> Any:
     """Drop the record of the batch just handed out and return its indices."""
     return iterator._sampler_iter.yielded(iterator.__dict__.get("_task_info"))
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
-    text = lines[0] if lines else repr(error)
-    if "Caught" in text and last != text:
-        text = f"{last} ({text})"
-    return f"{type(error).__name__}: {text}"[:300]
-

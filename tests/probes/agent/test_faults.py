@@ -15,7 +15,7 @@ def seen(text: str) -> list[int]:
 
 @pytest.mark.parametrize(
     ("workers", "reason"),
-    [(2, "exited unexpectedly"), (3, "deadline"), (4, "does not survive fork"), (5, "exited unexpectedly")],
+    [(2, "SIGKILL (out of memory?)"), (3, "deadline"), (4, "does not survive fork"), (5, "exited unexpectedly")],
 )
 def test_a_trial_that_kills_hangs_or_raises_in_a_worker_is_undone_and_no_sample_is_lost(conduct, workers, reason):
     conducted = conduct("fragile.py")

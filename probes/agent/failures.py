@@ -1,0 +1,39 @@
+"""Says in one line why a trial failed."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+_HINTS = {signal.SIGKILL: "out of memory?", signal.SIGBUS: "is /dev/shm full?", signal.SIGSEGV: "not safe to fork?"}
+
+
+def explain(iterator: Any, error: Exception) -> str:
+    """Return the reason for a failed trial: a dead worker if there is one, else the exception.
+
+    Args:
+        iterator: the loader iterator as the failure left it.
+        error: what torch or the user's code raised; a dead worker often shows as a broken connection.
+    """
+    for worker in iterator.__dict__.get("_workers", []):
+        if not worker.is_alive() and worker.exitcode is not None:
+            return _death(worker.exitcode)
+    return one_line(error)
+
+
+def _death(exitcode: int) -> str:
+    if exitcode >= 0:
+        return f"a worker exited unexpectedly with status {exitcode}"
+    number = signal.Signals(-exitcode)
+    hint = f" ({_HINTS[number]})" if number in _HINTS else ""
+    return f"a worker was killed by {number.name}{hint}"
+
+
+def one_line(error: Exception) -> str:
+    """Return an exception as one line; of a worker's traceback only its last line."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if lines[0].startswith("Caught") and len(lines) > 1:
+        return f"{lines[-1]} (in a worker)"[:300]
+    return f"{type(error).__name__}: {lines[0]}"[:300]
