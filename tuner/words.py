@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gputune.numbers import cores, percent, plain_rate, plural, rate, seconds, size, times
 from gputune.probes.protocol import LoaderSite
-from gputune.probes.settings import SETTINGS, Settings
+from gputune.probes.settings import DEFAULT_PREFETCH_FACTOR, SETTINGS, Settings
 from gputune.stats import Estimate
 
 LINE_NAMES = {
@@ -22,7 +22,9 @@ LINE_NAMES = {
 }
 WARMUP_NOTE = "discarded: workers filling the pipeline, partial steps around epoch ends"
 NO_LOADER = "No DataLoader was iterated, so there is no data wait to measure and nothing to tune."
-NO_LOADER_ADVICE = "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
+NO_LOADER_ADVICE = (
+    "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
+)
 NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be said."
 CLEAN_REPRODUCIBILITY = "identical batches in identical order"
 
@@ -135,7 +137,7 @@ def step_bound(who: str, busy_s: float, wait_share: float) -> str:
 
 def need(workers: int, needed_cores: float, cpus: float | None) -> str:
     """Return what free data would take."""
-    gives = f"; this machine gives {cores(cpus)}" if cpus else ""
+    gives = f"; this machine gives {cores(cpus)} cores" if cpus else ""
     return f"Keeping up takes about {plural(workers, 'worker')} and {cores(needed_cores)} cores of loading{gives}."
 
 
@@ -149,37 +151,38 @@ def machine_limit(needed_cores: float, cpus: float) -> str:
 
 # ---- fix ------------------------------------------------------------------------------------------------------
 def shown(settings: Settings, user: Settings) -> str:
-    """Return settings without values that are torch's default and the user's too."""
+    """Return settings without values that are torch's default and not the user's own choice."""
     mine, theirs = settings.dataloader_kwargs(), user.dataloader_kwargs()
+    default = {"prefetch_factor": DEFAULT_PREFETCH_FACTOR, "pin_memory": False, "persistent_workers": False}
     ordered = [name for name in SETTINGS if name in mine]
-    kept = [n for n in ordered if n == "num_workers" or mine[n] or mine[n] != theirs.get(n, mine[n])]
+    kept = [n for n in ordered if mine[n] != default.get(n) or theirs.get(n, mine[n]) != mine[n]]
     return " ".join(f"{name}={mine[name]}" for name in kept)
 
 
 def proved(pairs: int, settings: str, ratio: Estimate) -> str:
     """Return the recommendation."""
     return (
-        f"Fix (proved, {plural(pairs, 'alternating pair')}): {settings}  ->  {times(ratio.value)} "
-        f"(95 % interval {ratio.low:.2f}-{ratio.high:.2f})"
+        f"{settings}  ->  {times(ratio.value)} (95 % interval {ratio.low:.2f}-{ratio.high:.2f}, proved over "
+        f"{plural(pairs, 'alternating pair')})"
     )
 
 
 def not_proved(pairs: int, settings: str, ratio: Estimate, least: float) -> str:
     """Return why nothing is recommended."""
     return (
-        f"Nothing recommended: {settings} gave {times(ratio.value)} (95 % interval {ratio.low:.2f}-"
+        f"nothing recommended: {settings} gave {times(ratio.value)} (95 % interval {ratio.low:.2f}-"
         f"{ratio.high:.2f}) over {plural(pairs, 'alternating pair')}; not clearly above 1 by {percent(least)}."
     )
 
 
 def nothing_better(tried: int) -> str:
     """Return that the search found nothing."""
-    return f"Nothing recommended: none of {plural(tried, 'trial')} beat your own settings."
+    return f"nothing recommended: none of {plural(tried, 'trial')} beat your own settings."
 
 
 def unproved_best(settings: str, factor: float) -> str:
     """Return the best so far of a campaign that ended before its proof."""
-    return f"Best seen, not proved: {settings}  ->  about {times(factor)} in one burst."
+    return f"best seen, not proved: {settings}  ->  about {times(factor)} in one burst."
 
 
 # ---- ledger notes ---------------------------------------------------------------------------------------------

@@ -87,11 +87,19 @@ MACHINE = record.Machine(
 )  # fmt: skip
 USER_GPU, FIXED_GPU = GpuUse(utilization=38.0, power_w=190.0), GpuUse(utilization=97.0, power_w=540.0)
 CEILING = burst(
-    purpose=Purpose.CEILING, step_s=0.0392, wait_s=0.0002, service_s=0.0, batches=30, gpu=FIXED_GPU, start_s=1006.0
+    purpose=Purpose.CEILING,
+    step_s=0.0392,
+    wait_s=0.0002,
+    service_s=0.0,
+    batches=30,
+    gpu=FIXED_GPU,
+    start_s=1006.0,
 )
 
 
-def proof(candidate: Settings = GOOD, *, pairs: int = 6, wait_s: float = 0.0006, better: bool = True) -> record.Proof:
+def proof(
+    candidate: Settings = GOOD, *, pairs: int = 6, wait_s: float = 0.0006, better: bool = True
+) -> record.Proof:
     made = [
         record.Pair(
             user=burst(MAIN, Purpose.PROOF, start_s=1100.0 + 10 * k, wait_s=0.06 * (1 + 0.01 * wobble(k)), gpu=USER_GPU),
@@ -176,7 +184,9 @@ def not_proved() -> record.Run:
 
 
 def interrupted() -> record.Run:
-    return run(status=record.Status.INTERRUPTED, outcome=record.Outcome.UNKNOWN, proof=None, recommendation=None)
+    return run(
+        status=record.Status.INTERRUPTED, outcome=record.Outcome.UNKNOWN, proof=None, recommendation=None
+    )
 
 
 def no_loader() -> record.Run:
