@@ -40,14 +40,15 @@ def burst(
     waits = [wait_s * (1 + spread * (wobble(k) - wobble(k + 1))) for k in range(batches)]
     between_s = sum(s.duration_s for s in stalls if s.kind is StallKind.EPOCH)
     lanes = max(1, settings.num_workers)
-    workers, clock = [], [start_s + warmup_s] * lanes
+    workers, clock = [], [start_s + warmup_s - 2 * service_s] * lanes
     for k in range(batches):
-        lane = k % lanes
+        lane, depth = k % lanes, lanes * (settings.prefetch_factor or 0)
         took = service_s * (1 + spread * wobble(k)) * (4 if slow_every and k % slow_every == 0 else 1)
-        if settings.num_workers == 0:
-            clock[0] += step_s
-        workers.append(WorkerBatch(lane, clock[lane], took * 0.97, took * 0.03, took * cpu, 0.002))
-        clock[lane] += took + 0.002
+        # A worker starts a batch when the loop has consumed the one that leaves the queue for it.
+        wanted_s = start_s + warmup_s + (k - depth) * (step_s + wait_s) + (0 if settings.num_workers else step_s)
+        begin_s = max(clock[lane] + 0.002, wanted_s)
+        workers.append(WorkerBatch(lane, begin_s, took * 0.97, took * 0.03, took * cpu, begin_s - clock[lane]))
+        clock[lane] = begin_s + took
     return Burst(
         settings=settings, purpose=purpose, start_s=start_s,
         end_s=start_s + warmup_s + sum(waits) + step_s * batches + between_s,

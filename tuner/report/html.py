@@ -13,7 +13,7 @@ from string import Template
 
 import msgspec
 
-from gputune import verdict
+from gputune import config, verdict
 from gputune.errors import InconclusiveError
 from gputune.export import patch, python
 from gputune.numbers import percent, plain_rate, times
@@ -127,8 +127,6 @@ def _section(identity: str, title: str, body: str, note: str = "") -> str:
 def _recommendation(run: Run) -> str:
     if run.recommendation is None or run.loader is None:
         return ""
-    from gputune import config
-
     blocks = [("code-python", python.snippet(config.from_run(run).loaders[0]).strip())]
     try:
         blocks.insert(0, ("code-patch", patch.render(run).strip()))
@@ -136,8 +134,8 @@ def _recommendation(run: Run) -> str:
         refused = f"{error}"
     else:
         refused = ""
-    commands = f"gputune export {run.id} --format patch | git apply\ngputune run {' '.join(run.command)}"
-    blocks.append(("code-run", commands))
+    commands = "" if refused else f"gputune export {run.id} --format patch | git apply\n"
+    blocks.append(("code-run", f"{commands}gputune run {' '.join(run.command)}"))
     note = f"No patch: {refused}." if refused else ""
     return _section("fix", "Proved settings", "".join(_code(*block) for block in blocks), note)
 
@@ -159,7 +157,7 @@ def _ledger(run: Run) -> str:
         head = '<thead><tr><th scope="col"></th><th class="num" scope="col">yours</th>'
         head += '<th class="num" scope="col">proposed</th><th scope="col"></th></tr></thead>'
         body += f"<h3>Before and after ({escape(tables.gain(run))})</h3>"
-        body += f"<div class=scroll><table>{head}<tbody>{changes}</tbody></table></div>"
+        body += f"<div class=scroll><table class=narrow>{head}<tbody>{changes}</tbody></table></div>"
     note = "An average step; events are spread over the batches between them. Lengths share one scale."
     return _section("ledger", "Where the time goes", body, note)
 
@@ -202,7 +200,9 @@ def _timelines(run: Run) -> str:
     ]
     if not drawn:
         return ""
+    met = {stall.kind.value for _, burst in shown if burst for stall in burst.stalls}
     kinds = [("line-compute", "step"), ("line-wait", "data wait (struck through)"), ("fetch", "fetch"), ("collate", "collate")]
+    kinds += [(f"line-{kind}", kind) for kind in sorted(met)]
     key = "".join(f'<li><span class="swatch {name}"></span>{text}</li>' for name, text in kinds)
     buttons = '<span><button type="button" data-zoom="2">Zoom in</button> '
     buttons += '<button type="button" data-zoom="0.5">Zoom out</button></span>'

@@ -23,36 +23,40 @@ def ledgers(run: Run) -> list[tuple[str, ledger.Ledger]]:
 
 
 def bars(books: list[tuple[str, ledger.Ledger]]) -> str:
-    """Return the stacked bars; lengths are seconds of an average step on one scale."""
+    """Return the stacked bars; lengths are seconds of an average step on one scale.
+
+    Positions are percentages, so that the bars follow the page's width and the letters keep their size.
+    """
     longest_s = max(book.step_s for _, book in books)
     parts = []
     for row, (name, book) in enumerate(books):
         y = 20.0 + row * (BAR + GAP)
         parts.append(svg.text(0, y - 6, f"{name}: {seconds(book.step_s)} a step", class_="strong"))
-        x = 0.0
+        left = 0.0
         for entry in book.entries:
-            width = entry.step_s / longest_s * WIDTH
-            if width > 0:
-                parts.append(_segment(x, y, width, entry))
-            x += width
+            share = entry.step_s / longest_s
+            if share > 0:
+                parts.append(_segment(left, y, share, entry))
+            left += share
     said = "; ".join(f"{name} {seconds(book.step_s)}" for name, book in books)
     height = 20 + len(books) * (BAR + GAP) - GAP + 4
-    return svg.figure("ledger", "Where the time of an average step goes", said, WIDTH, height, parts)
+    drawn = svg.figure("ledger", "Where the time of an average step goes", said, WIDTH, height, parts)
+    return drawn.replace(f'viewBox="0 0 {WIDTH} {height}"', f'style="height:{height}px"', 1)
 
 
-def _segment(x: float, y: float, width: float, entry: ledger.Entry) -> str:
+def _segment(left: float, y: float, share: float, entry: ledger.Entry) -> str:
     name = words.LINE_NAMES[entry.line.value]
     label = f"{name} {percent(entry.share)}"
-    inner = max(0.5, width - 2)
     parts = svg.title(f"{label}, {seconds(entry.step_s)} ({entry.quality.value})")
-    parts += svg.tag("rect", x=x, y=y, width=inner, height=BAR, rx=3, class_=f"line-{entry.line.value}")
+    parts += svg.tag("rect", width="100%", height=BAR, class_=f"segment line-{entry.line.value}")
     if entry.line is ledger.Line.WAIT:
-        parts += svg.tag("rect", x=x, y=y, width=inner, height=BAR, rx=3, fill="url(#hatch)")
+        parts += svg.tag("rect", width="100%", height=BAR, fill="url(#hatch)")
     for shown in (label, percent(entry.share)):
-        if len(shown) * LETTER + 12 <= width:
-            parts += svg.text(x + 8, y + BAR / 2 + 5, shown, class_="on-bar")
+        if len(shown) * LETTER + 12 <= share * WIDTH:
+            parts += svg.text(8, BAR / 2 + 5, shown, class_="on-bar")
             break
-    return svg.tag("g", parts)
+    # An inner viewport of its own cuts off a label that does not fit on a narrow page.
+    return svg.tag("svg", parts, x=f"{left * 100:.3f}%", y=y, width=f"{share * 100:.3f}%", height=BAR, overflow="hidden")
 
 
 def table(books: list[tuple[str, ledger.Ledger]]) -> str:
@@ -69,7 +73,9 @@ def table(books: list[tuple[str, ledger.Ledger]]) -> str:
 def _row(line: ledger.Line, books: list[tuple[str, ledger.Ledger]]) -> str:
     entries = [book.entry(line) for _, book in books]
     cells = "".join(f'<td class="num">{_cell(entry)}</td>' for entry in entries)
-    known = entries[0].quality.value + (f": {entries[0].note}" if entries[0].note else "")
+    told = next((n for n, entry in enumerate(entries) if entry.quality is not ledger.Quality.MISSING), 0)
+    known = (f"{books[told][0]} only, " if told else "") + entries[told].quality.value
+    known += f": {entries[told].note}" if entries[told].note else ""
     swatch = f'<span class="swatch line-{line.value}" aria-hidden="true"></span>'
     name = escape(words.LINE_NAMES[line.value])
     return f'<tr><th scope="row">{swatch}{name}</th>{cells}<td class="quiet">{escape(known)}</td></tr>'
