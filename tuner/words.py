@@ -102,7 +102,7 @@ def too_few_workers(
     workers: int, service_s: float, cpu_share: float | None, capacity: float, ceiling: float
 ) -> str:
     """Return the cause when the workers together are too slow."""
-    each = "the worker needs" if workers == 1 else f"each of the {workers} workers needs"
+    each = "The worker needs" if workers == 1 else f"Each of the {workers} workers needs"
     return (
         f"{each} {seconds(service_s)} a batch ({cpu_or_waiting(cpu_share)}): "
         f"together {rate(capacity)} of the {plain_rate(ceiling)} the loop could take."
@@ -112,7 +112,7 @@ def too_few_workers(
 def slow_samples(factor: float, service_s: float) -> str:
     """Return the cause when a few slow batches hold up a queue that is fast enough on average."""
     return (
-        f"slow batches hold up the queue: 1 in 20 takes {times(factor)} the mean of {seconds(service_s)}, and "
+        f"Slow batches hold up the queue: 1 in 20 takes {times(factor)} the mean of {seconds(service_s)}, and "
         "batches are handed out in order."
     )
 
@@ -120,9 +120,9 @@ def slow_samples(factor: float, service_s: float) -> str:
 def unexplained_wait(workers: int, capacity: float | None) -> str:
     """Return the cause when waiting is measured but no reason is."""
     if capacity is None:
-        return f"the loader's {plural(workers, 'worker')} could not be timed, so the reason is not known."
+        return f"The loader's {plural(workers, 'worker')} could not be timed, so the reason is not known."
     return (
-        f"the {plural(workers, 'worker')} could make {rate(capacity)}, yet the loop waits: time goes into handing "
+        f"The {plural(workers, 'worker')} could make {rate(capacity)}, yet the loop waits: time goes into handing "
         "batches over (queue, unpickling, memory), not into making them."
     )
 
@@ -130,7 +130,7 @@ def unexplained_wait(workers: int, capacity: float | None) -> str:
 def step_bound(who: str, busy_s: float, wait_share: float) -> str:
     """Return why a healthy run is not faster."""
     return (
-        f"the step itself takes {seconds(busy_s)}; {percent(wait_share)} of step time is data wait. To go faster, "
+        f"The step itself takes {seconds(busy_s)}; {percent(wait_share)} of step time is data wait. To go faster, "
         f"make the step cheaper for the {'GPU' if who == 'GPU' else 'CPU'}."
     )
 
@@ -170,19 +170,19 @@ def proved(pairs: int, settings: str, ratio: Estimate) -> str:
 def not_proved(pairs: int, settings: str, ratio: Estimate, least: float) -> str:
     """Return why nothing is recommended."""
     return (
-        f"nothing recommended: {settings} gave {times(ratio.value)} (95 % interval {ratio.low:.2f}-"
+        f"Nothing recommended: {settings} gave {times(ratio.value)} (95 % interval {ratio.low:.2f}-"
         f"{ratio.high:.2f}) over {plural(pairs, 'alternating pair')}; not clearly above 1 by {percent(least)}."
     )
 
 
 def nothing_better(tried: int) -> str:
     """Return that the search found nothing."""
-    return f"nothing recommended: none of {plural(tried, 'trial')} beat your own settings."
+    return f"Nothing recommended: none of {plural(tried, 'trial')} beat your own settings."
 
 
 def unproved_best(settings: str, factor: float) -> str:
     """Return the best so far of a campaign that ended before its proof."""
-    return f"best seen, not proved: {settings}  ->  about {times(factor)} in one burst."
+    return f"Best seen, not proved: {settings}  ->  about {times(factor)} in one burst."
 
 
 # ---- ledger notes ---------------------------------------------------------------------------------------------

@@ -45,9 +45,13 @@ def burst(
         lane, depth = k % lanes, lanes * (settings.prefetch_factor or 0)
         took = service_s * (1 + spread * wobble(k)) * (4 if slow_every and k % slow_every == 0 else 1)
         # A worker starts a batch when the loop has consumed the one that leaves the queue for it.
-        wanted_s = start_s + warmup_s + (k - depth) * (step_s + wait_s) + (0 if settings.num_workers else step_s)
+        wanted_s = (
+            start_s + warmup_s + (k - depth) * (step_s + wait_s) + (0 if settings.num_workers else step_s)
+        )
         begin_s = max(clock[lane] + 0.002, wanted_s)
-        workers.append(WorkerBatch(lane, begin_s, took * 0.97, took * 0.03, took * cpu, begin_s - clock[lane]))
+        workers.append(
+            WorkerBatch(lane, begin_s, took * 0.97, took * 0.03, took * cpu, begin_s - clock[lane])
+        )
         clock[lane] = begin_s + took
     return Burst(
         settings=settings, purpose=purpose, start_s=start_s,

@@ -19,7 +19,14 @@ from gputune.export import patch, python
 from gputune.numbers import percent, plain_rate, times
 from gputune.probes.burst import Burst
 from gputune.record import Run
-from gputune.report import ledger_figure, proof_figure, service_figure, tables, timeline_figure, workers_figure
+from gputune.report import (
+    ledger_figure,
+    proof_figure,
+    service_figure,
+    tables,
+    timeline_figure,
+    workers_figure,
+)
 
 MAX_DATA_BYTES = 150_000
 """Room for the embedded run; with it the page stays under 300 KB."""
@@ -30,7 +37,13 @@ def render(run: Run) -> str:
     judged = verdict.of(run)
     data, thinned = embedded(run)
     template = Template((files("gputune.report") / "template.html").read_text(encoding="utf-8"))
-    sections = [_recommendation(run), _ledger(run), _workers_and_proof(run), _timelines(run), _service_and_machine(run)]
+    sections = [
+        _recommendation(run),
+        _ledger(run),
+        _workers_and_proof(run),
+        _timelines(run),
+        _service_and_machine(run),
+    ]
     sections += [_tried(run), _missing(run)]
     return template.substitute(
         title=escape(f"gputune: {judged.headline}"),
@@ -79,7 +92,9 @@ def _without_proof_series(run: Run) -> Run:
     trials = [msgspec.structs.replace(trial, burst=_bare(trial.burst)) for trial in run.trials]
     proof = run.proof
     if proof:
-        pairs = [msgspec.structs.replace(p, user=_bare(p.user), candidate=_bare(p.candidate)) for p in proof.pairs]
+        pairs = [
+            msgspec.structs.replace(p, user=_bare(p.user), candidate=_bare(p.candidate)) for p in proof.pairs
+        ]
         proof = msgspec.structs.replace(proof, pairs=pairs)
     return msgspec.structs.replace(run, trials=trials, proof=proof)
 
@@ -102,7 +117,9 @@ def _tiles(judged: verdict.Verdict, run: Run) -> str:
         tiles.append(("starvation", percent(judged.starvation), "of the ceiling is lost"))
     if run.recommendation:
         chosen = run.recommendation
-        tiles.append(("proved gain", times(chosen.ratio), f"95 % interval {chosen.low:.2f}-{chosen.high:.2f}"))
+        tiles.append(
+            ("proved gain", times(chosen.ratio), f"95 % interval {chosen.low:.2f}-{chosen.high:.2f}")
+        )
     cells = (
         f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(unit)}</small></dd></div>'
         for name, value, unit in tiles
@@ -164,7 +181,9 @@ def _ledger(run: Run) -> str:
 
 def _change(row: tables.Change) -> str:
     mark = "changed" if row.changed else ""
-    cells = f'<td class="num">{escape(row.before)}</td><td class="num">{escape(row.after)}</td><td>{mark}</td>'
+    cells = (
+        f'<td class="num">{escape(row.before)}</td><td class="num">{escape(row.after)}</td><td>{mark}</td>'
+    )
     return f'<tr class="{mark}"><th scope="row">{escape(row.name)}</th>{cells}</tr>'
 
 
@@ -201,7 +220,12 @@ def _timelines(run: Run) -> str:
     if not drawn:
         return ""
     met = {stall.kind.value for _, burst in shown if burst for stall in burst.stalls}
-    kinds = [("line-compute", "step"), ("line-wait", "data wait (struck through)"), ("fetch", "fetch"), ("collate", "collate")]
+    kinds = [
+        ("line-compute", "step"),
+        ("line-wait", "data wait (struck through)"),
+        ("fetch", "fetch"),
+        ("collate", "collate"),
+    ]
     kinds += [(f"line-{kind}", kind) for kind in sorted(met)]
     key = "".join(f'<li><span class="swatch {name}"></span>{text}</li>' for name, text in kinds)
     buttons = '<span><button type="button" data-zoom="2">Zoom in</button> '
@@ -213,13 +237,19 @@ def _timelines(run: Run) -> str:
 
 def _utilization(burst: Burst) -> str:
     used = burst.gpu.utilization
-    return "" if used is None else f' <span class="quiet">GPU busy {used:.0f} % of the burst on average</span>'
+    return (
+        "" if used is None else f' <span class="quiet">GPU busy {used:.0f} % of the burst on average</span>'
+    )
 
 
 def _service_and_machine(run: Run) -> str:
     parts = []
     if drawn := service_figure.draw(run):
-        parts.append(_section("service", "Time to make one batch", f"<figure>{drawn}</figure>", service_figure.describe(run)))
+        parts.append(
+            _section(
+                "service", "Time to make one batch", f"<figure>{drawn}</figure>", service_figure.describe(run)
+            )
+        )
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in tables.machine(run))
     limits = f'<dl class="facts">{rows}</dl>'
     parts.append(_section("machine", "This machine's limits", limits))
@@ -235,7 +265,14 @@ def _tried(run: Run) -> str:
         f'</td><td class="num">{escape(r.wait)}</td><td class="num">{escape(r.cost)}</td><td class="quiet">{escape(r.note)}</td></tr>'
         for r in rows
     )
-    names = (("#", ""), ("settings", ""), ("samples/s", "num"), ("data wait", "num"), ("cost", "num"), ("why", ""))
+    names = (
+        ("#", ""),
+        ("settings", ""),
+        ("samples/s", "num"),
+        ("data wait", "num"),
+        ("cost", "num"),
+        ("why", ""),
+    )
     head = "".join(f'<th scope="col" class="{side}">{name}</th>' for name, side in names)
     table = f'<div class="scroll" tabindex="0" role="group" aria-label="What was tried"><table><thead><tr>{head}</tr></thead>'
     return _section("tried", "What was tried", f"{table}<tbody>{body}</tbody></table></div>")

@@ -56,7 +56,9 @@ def _segment(left: float, y: float, share: float, entry: ledger.Entry) -> str:
             parts += svg.text(8, BAR / 2 + 5, shown, class_="on-bar")
             break
     # An inner viewport of its own cuts off a label that does not fit on a narrow page.
-    return svg.tag("svg", parts, x=f"{left * 100:.3f}%", y=y, width=f"{share * 100:.3f}%", height=BAR, overflow="hidden")
+    return svg.tag(
+        "svg", parts, x=f"{left * 100:.3f}%", y=y, width=f"{share * 100:.3f}%", height=BAR, overflow="hidden"
+    )
 
 
 def table(books: list[tuple[str, ledger.Ledger]]) -> str:

@@ -90,4 +90,7 @@ def _line(time_s: float, top_s: float, label: str, row: int, class_: str) -> lis
     x, y = _x(time_s, top_s), 12 + 15 * row
     line = svg.tag("line", x1=x, x2=x, y1=y + 4, y2=HEIGHT - BOTTOM, class_=class_)
     right = x < WIDTH * 0.55
-    return [line, svg.text(x + (6 if right else -6), y + 4, label, anchor="start" if right else "end", class_="axis")]
+    return [
+        line,
+        svg.text(x + (6 if right else -6), y + 4, label, anchor="start" if right else "end", class_="axis"),
+    ]

@@ -24,14 +24,22 @@ def draw(identity: str, name: str, burst: Burst) -> str:
         return ""
     start_s, end_s = numbered[0][1].start_s, numbered[-1][1].end_s
     lanes = [("training thread", _main(numbered))]
-    events = [(s.start_s, s.duration_s, f"line-{s.kind.value}", f"{s.kind.value} {seconds(s.duration_s)}") for s in burst.stalls]
+    events = [
+        (s.start_s, s.duration_s, f"line-{s.kind.value}", f"{s.kind.value} {seconds(s.duration_s)}")
+        for s in burst.stalls
+    ]
     if events := [event for event in events if event[0] + event[1] > start_s]:
         lanes.append(("events", events))
-    if burst.settings.num_workers and any(burst.ready[number] >= 0 for number, _ in numbered if number < len(burst.ready)):
+    if burst.settings.num_workers and any(
+        burst.ready[number] >= 0 for number, _ in numbered if number < len(burst.ready)
+    ):
         lanes.append(("batches ready", _ready(burst, numbered)))
     lanes += _workers(burst, start_s, end_s)
     parts = [
-        _box(box, row, start_s, end_s) for row, (_, boxes) in enumerate(lanes) for box in boxes if box[0] < end_s
+        _box(box, row, start_s, end_s)
+        for row, (_, boxes) in enumerate(lanes)
+        for box in boxes
+        if box[0] < end_s
     ]
     height = len(lanes) * (LANE + GAP)
     said = f"{len(numbered)} steps over {seconds(end_s - start_s)}: " + ", ".join(label for label, _ in lanes)
@@ -50,7 +58,9 @@ def _main(numbered: list[tuple[int, Step]]) -> list[Box]:
     for number, step in numbered:
         busy_s, wait_s = step.wait_from_s - step.start_s, step.end_s - step.wait_from_s
         boxes.append((step.start_s, busy_s, "line-compute", f"step {number}: {seconds(busy_s)}"))
-        boxes.append((step.wait_from_s, wait_s, "line-wait", f"waits for batch {number + 1}: {seconds(wait_s)}"))
+        boxes.append(
+            (step.wait_from_s, wait_s, "line-wait", f"waits for batch {number + 1}: {seconds(wait_s)}")
+        )
     return boxes
 
 
@@ -60,7 +70,9 @@ def _ready(burst: Burst, numbered: list[tuple[int, Step]]) -> list[Box]:
         count = burst.ready[number] if number < len(burst.ready) else -1
         if count >= 0:
             level = f"ready ready-{min(4, count)}"
-            boxes.append((step.start_s, step.end_s - step.start_s, level, f"{count} ready before batch {number + 1}"))
+            boxes.append(
+                (step.start_s, step.end_s - step.start_s, level, f"{count} ready before batch {number + 1}")
+            )
     return boxes
 
 
@@ -71,7 +83,14 @@ def _workers(burst: Burst, start_s: float, end_s: float) -> list[tuple[str, list
             about = f"fetch {seconds(batch.fetch_s)}, {seconds(batch.cpu_s)} of CPU"
             boxes = lanes.setdefault(batch.worker, [])
             boxes.append((batch.start_s, batch.fetch_s, "fetch", about))
-            boxes.append((batch.start_s + batch.fetch_s, batch.collate_s, "collate", f"collate {seconds(batch.collate_s)}"))
+            boxes.append(
+                (
+                    batch.start_s + batch.fetch_s,
+                    batch.collate_s,
+                    "collate",
+                    f"collate {seconds(batch.collate_s)}",
+                )
+            )
     shown = sorted(lanes)[:MAX_WORKERS]
     named = [(f"worker {lane}" if burst.settings.num_workers else "loading", lanes[lane]) for lane in shown]
     left_out = len(lanes) - len(shown)
@@ -84,11 +103,15 @@ def _box(box: Box, row: int, start_s: float, end_s: float) -> str:
     if right <= 0 or left >= WIDTH:
         return ""
     width = max(0.3, right - left - 0.3)
-    rect = svg.tag("rect", svg.title(box[3]), x=left, y=row * (LANE + GAP), width=width, height=LANE, class_=box[2])
+    rect = svg.tag(
+        "rect", svg.title(box[3]), x=left, y=row * (LANE + GAP), width=width, height=LANE, class_=box[2]
+    )
     if box[2] != "line-wait":
         return rect
     # A line across tells waiting from computing without colour.
-    return rect + svg.tag("rect", x=left, y=row * (LANE + GAP) + LANE / 2 - 1, width=width, height=2, class_="wait-mark")
+    return rect + svg.tag(
+        "rect", x=left, y=row * (LANE + GAP) + LANE / 2 - 1, width=width, height=2, class_="wait-mark"
+    )
 
 
 def _axis(length_s: float) -> str:
