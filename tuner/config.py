@@ -69,7 +69,7 @@ def from_run(run: record.Run) -> Config:
         role=site.role,
         settings=run.recommendation.settings,
     )
-    return Config(created_at=run.created_at, command=list(run.command), loaders=[loader])
+    return Config(tool_version=run.tool_version, created_at=run.created_at, command=list(run.command), loaders=[loader])
 
 
 def load(path: Path) -> Config:
