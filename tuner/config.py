@@ -69,7 +69,7 @@ def from_run(run: record.Run) -> Config:
         role=site.role,
         settings=run.recommendation.settings,
     )
-    return Config(created_at=run.created_at, command=list(run.command), loaders=[loader])
+    return Config(tool_version=run.tool_version, created_at=run.created_at, command=list(run.command), loaders=[loader])
 
 
 def load(path: Path) -> Config:
@@ -96,10 +96,13 @@ def _read(path: Path) -> bytes:
             data = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise RecordError(
-            f"cannot read {path}: {error.strerror}", "write one with: gputune export --format yaml -o gputune.yaml"
+            f"cannot read {path}: {error.strerror}",
+            "write one with: gputune export --format yaml -o gputune.yaml",
         ) from error
     if len(data) > MAX_CONFIG_BYTES:
-        raise RecordError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes, which no configuration of ours is")
+        raise RecordError(
+            f"{path} is larger than {MAX_CONFIG_BYTES} bytes, which no configuration of ours is"
+        )
     return data
 
 
@@ -113,7 +116,12 @@ def parse(data: bytes, suffix: str, name: str) -> Config:
         raw = _decode(data, suffix)
         _refuse_newer(raw, name)
         config = msgspec.convert(raw, Config)
-    except (msgspec.DecodeError, msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (
+        msgspec.DecodeError,
+        msgspec.ValidationError,
+        tomllib.TOMLDecodeError,
+        UnicodeDecodeError,
+    ) as error:
         raise RecordError(f"{name} is no gputune configuration: {_one_line(error)}") from error
     except RecursionError as error:
         raise RecordError(f"{name} is no gputune configuration: nested too deeply") from error

@@ -17,9 +17,11 @@ def _figures(value: float, figures: int = 3) -> str:
 
 
 def percent(share: float) -> str:
-    """Return ``61 %`` for 0.61; below one percent one decimal."""
+    """Return ``61 %`` for 0.61; below one percent one decimal, and never a zero that is none."""
     value = share * 100
-    return f"{value:.0f} %" if abs(value) >= 1 or value == 0 else f"{value:.1f} %"
+    if abs(value) >= 0.95 or value == 0:
+        return f"{value:.0f} %"
+    return f"{value:.1f} %" if abs(value) >= 0.05 else "<0.1 %"
 
 
 def times(factor: float) -> str:

@@ -148,7 +148,9 @@ def _cause(run: Run, base: Burst, ceiling: float | None) -> tuple[Cause, str]:
         return Cause.STEP, words.step_bound(subject(run), stats.busy_s(base), wait_share)
     workers, service_s, share = base.settings.num_workers, stats.service_s(base), stats.cpu_share(base)
     if workers == 0:
-        per_sample_s = (sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)) / sum(base.samples)
+        per_sample_s = (sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)) / sum(
+            base.samples
+        )
         return Cause.MAIN_THREAD, words.main_thread(run.loader, per_sample_s, share)
     capacity = stats.capacity_samples_per_s(base)
     if service_s is None or capacity is None:
@@ -165,7 +167,9 @@ def _cause(run: Run, base: Burst, ceiling: float | None) -> tuple[Cause, str]:
 def tail_factor(burst: Burst) -> float:
     """Return the 95th percentile of service time over its mean (0 without stamped batches)."""
     times = sorted(batch.fetch_s + batch.collate_s for batch in burst.workers)
-    return times[min(len(times) - 1, int(0.95 * len(times)))] / fmean(times) if times and fmean(times) else 0.0
+    return (
+        times[min(len(times) - 1, int(0.95 * len(times)))] / fmean(times) if times and fmean(times) else 0.0
+    )
 
 
 def _need(run: Run, cause: Cause, workers: int | None, cores_needed: float | None) -> str:
@@ -197,7 +201,9 @@ def _fix(run: Run) -> str:
 
 def best_trial(run: Run) -> tuple[Settings, float] | None:
     """Return the fastest trial's settings and its gain over the baseline, when it beat it by what matters."""
-    measured = [(stats.samples_per_s(t.burst), t.settings) for t in run.trials if t.burst and not t.burst.abandoned]
+    measured = [
+        (stats.samples_per_s(t.burst), t.settings) for t in run.trials if t.burst and not t.burst.abandoned
+    ]
     if not measured or run.baseline is None:
         return None
     rate, settings = max(measured, key=lambda pair: pair[0])

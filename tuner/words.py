@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gputune.numbers import cores, percent, plain_rate, plural, rate, seconds, size, times
 from gputune.probes.protocol import LoaderSite
-from gputune.probes.settings import SETTINGS, Settings
+from gputune.probes.settings import DEFAULT_PREFETCH_FACTOR, SETTINGS, Settings
 from gputune.stats import Estimate
 
 LINE_NAMES = {
@@ -22,7 +22,9 @@ LINE_NAMES = {
 }
 WARMUP_NOTE = "discarded: workers filling the pipeline, partial steps around epoch ends"
 NO_LOADER = "No DataLoader was iterated, so there is no data wait to measure and nothing to tune."
-NO_LOADER_ADVICE = "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
+NO_LOADER_ADVICE = (
+    "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
+)
 NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be said."
 CLEAN_REPRODUCIBILITY = "identical batches in identical order"
 
@@ -100,7 +102,7 @@ def too_few_workers(
     workers: int, service_s: float, cpu_share: float | None, capacity: float, ceiling: float
 ) -> str:
     """Return the cause when the workers together are too slow."""
-    each = "the worker needs" if workers == 1 else f"each of the {workers} workers needs"
+    each = "The worker needs" if workers == 1 else f"Each of the {workers} workers needs"
     return (
         f"{each} {seconds(service_s)} a batch ({cpu_or_waiting(cpu_share)}): "
         f"together {rate(capacity)} of the {plain_rate(ceiling)} the loop could take."
@@ -110,7 +112,7 @@ def too_few_workers(
 def slow_samples(factor: float, service_s: float) -> str:
     """Return the cause when a few slow batches hold up a queue that is fast enough on average."""
     return (
-        f"slow batches hold up the queue: 1 in 20 takes {times(factor)} the mean of {seconds(service_s)}, and "
+        f"Slow batches hold up the queue: 1 in 20 takes {times(factor)} the mean of {seconds(service_s)}, and "
         "batches are handed out in order."
     )
 
@@ -118,9 +120,9 @@ def slow_samples(factor: float, service_s: float) -> str:
 def unexplained_wait(workers: int, capacity: float | None) -> str:
     """Return the cause when waiting is measured but no reason is."""
     if capacity is None:
-        return f"the loader's {plural(workers, 'worker')} could not be timed, so the reason is not known."
+        return f"The loader's {plural(workers, 'worker')} could not be timed, so the reason is not known."
     return (
-        f"the {plural(workers, 'worker')} could make {rate(capacity)}, yet the loop waits: time goes into handing "
+        f"The {plural(workers, 'worker')} could make {rate(capacity)}, yet the loop waits: time goes into handing "
         "batches over (queue, unpickling, memory), not into making them."
     )
 
@@ -128,14 +130,14 @@ def unexplained_wait(workers: int, capacity: float | None) -> str:
 def step_bound(who: str, busy_s: float, wait_share: float) -> str:
     """Return why a healthy run is not faster."""
     return (
-        f"the step itself takes {seconds(busy_s)}; {percent(wait_share)} of step time is data wait. To go faster, "
+        f"The step itself takes {seconds(busy_s)}; {percent(wait_share)} of step time is data wait. To go faster, "
         f"make the step cheaper for the {'GPU' if who == 'GPU' else 'CPU'}."
     )
 
 
 def need(workers: int, needed_cores: float, cpus: float | None) -> str:
     """Return what free data would take."""
-    gives = f"; this machine gives {cores(cpus)}" if cpus else ""
+    gives = f"; this machine gives {cores(cpus)} cores" if cpus else ""
     return f"Keeping up takes about {plural(workers, 'worker')} and {cores(needed_cores)} cores of loading{gives}."
 
 
@@ -149,18 +151,19 @@ def machine_limit(needed_cores: float, cpus: float) -> str:
 
 # ---- fix ------------------------------------------------------------------------------------------------------
 def shown(settings: Settings, user: Settings) -> str:
-    """Return settings without values that are torch's default and the user's too."""
+    """Return settings without values that are torch's default and not the user's own choice."""
     mine, theirs = settings.dataloader_kwargs(), user.dataloader_kwargs()
+    default = {"prefetch_factor": DEFAULT_PREFETCH_FACTOR, "pin_memory": False, "persistent_workers": False}
     ordered = [name for name in SETTINGS if name in mine]
-    kept = [n for n in ordered if n == "num_workers" or mine[n] or mine[n] != theirs.get(n, mine[n])]
+    kept = [n for n in ordered if mine[n] != default.get(n) or theirs.get(n, mine[n]) != mine[n]]
     return " ".join(f"{name}={mine[name]}" for name in kept)
 
 
 def proved(pairs: int, settings: str, ratio: Estimate) -> str:
     """Return the recommendation."""
     return (
-        f"Fix (proved, {plural(pairs, 'alternating pair')}): {settings}  ->  {times(ratio.value)} "
-        f"(95 % interval {ratio.low:.2f}-{ratio.high:.2f})"
+        f"{settings}  ->  {times(ratio.value)} (95 % interval {ratio.low:.2f}-{ratio.high:.2f}, proved over "
+        f"{plural(pairs, 'alternating pair')})"
     )
 
 

@@ -40,14 +40,19 @@ def burst(
     waits = [wait_s * (1 + spread * (wobble(k) - wobble(k + 1))) for k in range(batches)]
     between_s = sum(s.duration_s for s in stalls if s.kind is StallKind.EPOCH)
     lanes = max(1, settings.num_workers)
-    workers, clock = [], [start_s + warmup_s] * lanes
+    workers, clock = [], [start_s + warmup_s - 2 * service_s] * lanes
     for k in range(batches):
-        lane = k % lanes
+        lane, depth = k % lanes, lanes * (settings.prefetch_factor or 0)
         took = service_s * (1 + spread * wobble(k)) * (4 if slow_every and k % slow_every == 0 else 1)
-        if settings.num_workers == 0:
-            clock[0] += step_s
-        workers.append(WorkerBatch(lane, clock[lane], took * 0.97, took * 0.03, took * cpu, 0.002))
-        clock[lane] += took + 0.002
+        # A worker starts a batch when the loop has consumed the one that leaves the queue for it.
+        wanted_s = (
+            start_s + warmup_s + (k - depth) * (step_s + wait_s) + (0 if settings.num_workers else step_s)
+        )
+        begin_s = max(clock[lane] + 0.002, wanted_s)
+        workers.append(
+            WorkerBatch(lane, begin_s, took * 0.97, took * 0.03, took * cpu, begin_s - clock[lane])
+        )
+        clock[lane] = begin_s + took
     return Burst(
         settings=settings, purpose=purpose, start_s=start_s,
         end_s=start_s + warmup_s + sum(waits) + step_s * batches + between_s,
@@ -87,11 +92,19 @@ MACHINE = record.Machine(
 )  # fmt: skip
 USER_GPU, FIXED_GPU = GpuUse(utilization=38.0, power_w=190.0), GpuUse(utilization=97.0, power_w=540.0)
 CEILING = burst(
-    purpose=Purpose.CEILING, step_s=0.0392, wait_s=0.0002, service_s=0.0, batches=30, gpu=FIXED_GPU, start_s=1006.0
+    purpose=Purpose.CEILING,
+    step_s=0.0392,
+    wait_s=0.0002,
+    service_s=0.0,
+    batches=30,
+    gpu=FIXED_GPU,
+    start_s=1006.0,
 )
 
 
-def proof(candidate: Settings = GOOD, *, pairs: int = 6, wait_s: float = 0.0006, better: bool = True) -> record.Proof:
+def proof(
+    candidate: Settings = GOOD, *, pairs: int = 6, wait_s: float = 0.0006, better: bool = True
+) -> record.Proof:
     made = [
         record.Pair(
             user=burst(MAIN, Purpose.PROOF, start_s=1100.0 + 10 * k, wait_s=0.06 * (1 + 0.01 * wobble(k)), gpu=USER_GPU),
@@ -176,7 +189,9 @@ def not_proved() -> record.Run:
 
 
 def interrupted() -> record.Run:
-    return run(status=record.Status.INTERRUPTED, outcome=record.Outcome.UNKNOWN, proof=None, recommendation=None)
+    return run(
+        status=record.Status.INTERRUPTED, outcome=record.Outcome.UNKNOWN, proof=None, recommendation=None
+    )
 
 
 def no_loader() -> record.Run:

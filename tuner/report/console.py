@@ -17,7 +17,7 @@ from gputune.record import Run
 from gputune.report import tables
 
 WIDTH = 78
-BAR = 18
+BAR = 28
 """Columns of the ledger's bar."""
 
 
@@ -38,19 +38,25 @@ def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
     if judged.next_commands:
         console.print()
         for index, command in enumerate(judged.next_commands):
-            console.print(Text(f"{'next:' if index == 0 else '  or:'} {command}", style="bold" if index == 0 else ""))
+            console.print(
+                Text(f"{'next:' if index == 0 else '  or:'} {command}", style="bold" if index == 0 else "")
+            )
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
 def _verdict(console: Console, judged: verdict.Verdict) -> None:
     console.print(Text(judged.headline, style="bold"))
-    lines = [(f"Cause: {judged.cause_sentence}", "yellow") if judged.cause_sentence else ("", "")]
-    lines += [(judged.need_sentence, ""), (judged.fix_sentence, "green" if judged.proved else "")]
-    lines += [(f"Also:  {_also(found)}", "") for found in judged.findings]
-    lines += [(f"Note:  {caveat}", "") for caveat in judged.caveats]
-    for text, style in lines:
+    lines = [("Cause:", judged.cause_sentence, "yellow"), ("Need:", judged.need_sentence, "")]
+    lines += [("Fix:" if judged.proved else "Result:", judged.fix_sentence, "green" if judged.proved else "")]
+    lines += [("Also:", _also(found), "") for found in judged.findings]
+    lines += [("Note:", caveat, "") for caveat in judged.caveats]
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for label, text, style in lines:
         if text:
-            console.print(Text(text, style=style))
+            table.add_row(Text(label, style="bold"), Text(text, style=style))
+    console.print(table)
 
 
 def _also(found: verdict.Finding) -> str:
@@ -63,30 +69,32 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _ledger(console: Console, run: Run) -> None:
-    book = ledger.of_burst(run.baseline, run.loader) if run.baseline else None
-    if book is None:
+    base = run.baseline
+    book = ledger.of_burst(base, run.loader) if base else None
+    if base is None or book is None:
         return
     _heading(console, f"Where the time goes: an average step of {seconds(book.step_s)}, your settings")
     table = Table.grid(padding=(0, 1))
     table.add_column(width=max(map(len, words.LINE_NAMES.values())), no_wrap=True)
     table.add_column(width=BAR, no_wrap=True, style="cyan")
-    table.add_column(justify="right", width=6, no_wrap=True)
+    table.add_column(justify="right", width=7, no_wrap=True)
     table.add_column(justify="right", width=9, no_wrap=True)
-    table.add_column(style="dim")
-    quiet = []
+    notes, quiet = [], []
     for entry in book.entries:
         name = words.LINE_NAMES[entry.line.value]
         if entry.quality is ledger.Quality.MISSING:
             quiet.append(name)
         elif entry.line is not ledger.Line.WARMUP:
             mark = tables.MARKS[entry.quality]
-            table.add_row(name, bar(entry.share), mark + percent(entry.share), seconds(entry.step_s), entry.note)
-    console.print(Padding(table, (0, 0, 0, 2)))
+            table.add_row(name, bar(entry.share), mark + percent(entry.share), seconds(entry.step_s))
+            notes += [f"{mark or ' '} {name}: {entry.note}"] if entry.note else []
     if quiet:
-        console.print(Padding(Text(f"not met in {len(run.baseline.period_s) if run.baseline else 0} batches: "
-                                   + ", ".join(quiet), style="dim"), (0, 0, 0, 2)))  # fmt: skip
+        notes.append(f"- {words.not_met(len(base.period_s))}: {', '.join(quiet)}")
+    console.print(Padding(table, (0, 0, 0, 2)))
+    for note in notes:
+        console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
     if any(entry.quality is ledger.Quality.ESTIMATED for entry in book.entries):
-        console.print(Padding(Text("~ estimated, not measured", style="dim"), (0, 0, 0, 2)))
+        console.print(Padding(Text("~ marks an estimate", style="dim"), (0, 0, 0, 2)))
 
 
 def bar(share: float, width: int = BAR) -> str:

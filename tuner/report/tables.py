@@ -59,7 +59,7 @@ def changes(run: Run) -> list[Change]:
     rows = [
         _change(name, _value(getattr(mine, name)), _value(getattr(theirs, name)))
         for name in SETTINGS
-        if getattr(mine, name) or getattr(theirs, name)
+        if _worth_showing(name, getattr(mine, name), getattr(theirs, name))
     ]
     user = [pair.user for pair in run.proof.pairs]
     candidate = [pair.candidate for pair in run.proof.pairs]
@@ -70,6 +70,11 @@ def changes(run: Run) -> list[Change]:
     if before.gpu.utilization is not None or after.gpu.utilization is not None:
         rows.append(_change("GPU utilisation", _gpu(before), _gpu(after)))
     return rows
+
+
+def _worth_showing(name: str, before: object, after: object) -> bool:
+    quiet = True if name == "in_order" else None
+    return before != after or (before is not quiet and before is not False)
 
 
 def _change(name: str, before: str, after: str) -> Change:
@@ -148,7 +153,10 @@ def machine(run: Run) -> list[tuple[str, str]]:
     rows = [
         ("effective CPUs", cpus),
         ("CPU", limits.cpu_model or "unknown"),
-        ("memory", f"{words.memory(limits.memory_available_bytes)} free of {words.memory(limits.memory_bytes)}"),
+        (
+            "memory",
+            f"{words.memory(limits.memory_available_bytes)} free of {words.memory(limits.memory_bytes)}",
+        ),
         ("/dev/shm free", words.memory(limits.shm_free_bytes)),
         ("open files", files),
         ("GPU", limits.gpu or (environment.device_name if environment else "") or "none"),

@@ -1,0 +1,31 @@
+"""Shared by all tests: golden files with an --overwrite switch, and the path to helper modules."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+# Test folders are no packages (importmode=importlib), so helper modules are found through the path.
+sys.path.insert(0, str(TESTS / "tuner"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--overwrite", action="store_true", help="rewrite the golden files with what is rendered now")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a text with tests/golden/NAME, or write it with --overwrite."""
+
+    def check(name: str, text: str) -> None:
+        file = TESTS / "golden" / name
+        if request.config.getoption("--overwrite"):
+            file.write_text(text, encoding="utf-8")
+        assert file.is_file(), f"no golden file {file}; look at the output, then: pytest --overwrite"
+        assert text == file.read_text(encoding="utf-8"), f"differs from {file}; if it should: pytest --overwrite"
+
+    return check

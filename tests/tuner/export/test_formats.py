@@ -1,0 +1,137 @@
+"""Every export format: what it holds, and that what it is for accepts it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import run_factory as factory
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+from gputune import config
+from gputune.errors import InconclusiveError
+from gputune.export import FORMATS, bencher, env, github_benchmark, huggingface, hydra, lightning, python
+from gputune.probes.settings import Settings
+from gputune.record import Recommendation, Run
+
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
+SETTINGS = st.builds(
+    Settings.make,
+    num_workers=st.integers(0, 16), prefetch_factor=st.one_of(st.none(), st.integers(1, 16)),
+    pin_memory=st.booleans(), persistent_workers=st.booleans(),
+)  # fmt: skip
+NEED_NO_RECOMMENDATION = {"markdown", "github-benchmark", "bencher"}
+
+
+def recommending(settings: Settings) -> Run:
+    chosen = Recommendation(settings=settings, ratio=2.0, low=1.9, high=2.1, reproducibility="")
+    return factory.run(recommendation=chosen, trials=[], proof=None)
+
+
+def executed(code: str) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(compile(code, "snippet", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "patch"])
+def test_each_format_is_what_it_was(name: str, golden: Any) -> None:
+    golden(f"export-{name}{FORMATS[name].suffix}", FORMATS[name].render(factory.run()))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_without_recommendation_only_measurements_are_exported(name: str) -> None:
+    if name in NEED_NO_RECOMMENDATION:
+        assert FORMATS[name].render(factory.healthy())
+        return
+    with pytest.raises(InconclusiveError, match="recommends nothing"):
+        FORMATS[name].render(factory.healthy())
+
+
+@pytest.mark.parametrize("name", ["github-benchmark", "bencher"])
+def test_a_run_that_measured_nothing_feeds_nothing(name: str) -> None:
+    with pytest.raises(InconclusiveError, match="measured nothing"):
+        FORMATS[name].render(factory.no_loader())
+
+
+@given(SETTINGS)
+def test_the_snippet_gives_the_real_loader_the_same_settings(settings: Settings) -> None:
+    kwargs = executed(python.render(recommending(settings)))["loader_kwargs"]
+    loader = DataLoader([1, 2, 3], **kwargs)
+    seen = {name: getattr(loader, name) for name in msgspec.structs.asdict(settings)}
+    assert Settings.make(**seen) == settings
+
+
+@given(SETTINGS)
+def test_no_export_names_worker_options_without_workers(settings: Settings) -> None:
+    run = recommending(settings)
+    for render in (python.render, huggingface.render, hydra.render, env.render):
+        held = "prefetch" in render(run).lower()
+        assert held == (settings.num_workers > 0)
+
+
+def test_a_path_with_a_line_break_stays_inside_its_comment() -> None:
+    run = msgspec.structs.replace(factory.run(), loader=factory.site(file="/a\nimport os\n/train.py"))
+    assert set(executed(python.render(run))) == {"__builtins__", "loader_kwargs"}
+
+
+@dataclasses.dataclass
+class TrainingArguments:
+    """The loader fields of transformers.TrainingArguments with their types and defaults."""
+
+    dataloader_num_workers: int = 0
+    dataloader_pin_memory: bool = True
+    dataloader_persistent_workers: bool = False
+    dataloader_prefetch_factor: int | None = None
+
+
+@given(SETTINGS)
+def test_hugging_face_arguments_are_fields_of_training_arguments(settings: Settings) -> None:
+    made = TrainingArguments(**huggingface.arguments(settings))
+    assert (made.dataloader_num_workers, made.dataloader_pin_memory) == (settings.num_workers, settings.pin_memory)
+    text = huggingface.render(recommending(settings))
+    assert json.loads(text[text.index("{") :]) == huggingface.arguments(settings)
+
+
+def test_hydra_fragment_and_overrides_hold_the_same_values() -> None:
+    text = hydra.render(factory.run(), prefix="train.loader")
+    assert "train.loader.num_workers=3 train.loader.pin_memory=true" in text
+    fragment = msgspec.yaml.decode(text[text.index("train.loader:\n") :].encode())
+    assert fragment["train.loader"] == factory.GOOD.dataloader_kwargs()
+
+
+def test_a_shell_reads_the_environment_file(tmp_path: Path) -> None:
+    file = tmp_path / "loader.env"
+    file.write_text(env.render(factory.run()))
+    command = f"set -a; . {shlex.quote(str(file))}; env"
+    seen = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=20).stdout
+    assert "DATALOADER_NUM_WORKERS=3\n" in seen
+    assert "DATALOADER_PIN_MEMORY=1\n" in seen
+
+
+def test_the_lightning_module_compiles_and_passes_the_arguments_to_the_loader() -> None:
+    text = lightning.render(factory.run())
+    compile(text, "module", "exec")
+    assert all(f"{name}={value!r}," in text for name, value in factory.GOOD.dataloader_kwargs().items())
+
+
+def test_benchmark_feeds_have_the_shape_their_services_take() -> None:
+    rows = json.loads(github_benchmark.render(factory.run()))
+    assert all(set(row) <= {"name", "unit", "value", "range", "extra"} for row in rows)
+    assert {row["name"] for row in rows} == {f"train.py: {n}" for n in ("throughput", "ceiling", "share of ceiling")}
+    metrics = json.loads(bencher.render(factory.run()))["train.py"]
+    assert metrics["throughput"]["lower_value"] < metrics["throughput"]["value"] < metrics["throughput"]["upper_value"]
+
+
+@given(SETTINGS, st.sampled_from(["yaml", "json", "toml"]))
+def test_exporting_and_reading_back_gives_the_same_settings(settings: Settings, name: str) -> None:
+    text = FORMATS[name].render(recommending(settings))
+    assert config.parse(text.encode(), FORMATS[name].suffix, "made").loaders[0].settings == settings
