@@ -35,6 +35,12 @@ LEAP, LEAP_FROM = 3, 4
 """No more than this many times the workers measured so far (or this many workers) in one step."""
 PIN_GAIN = 1.01
 """Pinning must speed up the loop by this factor to be worth considering."""
+PIN_DOUBT = 0.9
+"""A pinned burst below this share of its prediction makes us look at unpinned settings again."""
+MORE_WORKERS = 1.2
+"""Before a plateau is declared, this many times the workers of the best must have been measured."""
+CLEARLY_WORSE = 0.93
+"""More workers predicted below this share of the best need no measurement."""
 PERSISTENT_WORTH = 0.01
 """Worker start-up above this share of an epoch switches persistent_workers on."""
 COPY_WORTH = 0.005
@@ -78,6 +84,7 @@ class Planner:
         self.candidates = _candidates(space, user, start_share)
         self._bytes = (worker_bytes, baseline.batch_bytes or space.batch_bytes)
         self._calm_cores = math.inf
+        self._reserve: list[Settings] = []
         self._pin_due = _pin_due(space, user, baseline)
         self.learn(baseline)
 
@@ -153,9 +160,15 @@ class Planner:
         before = self.ceiling_rate or 0.0
         after = stats.samples_per_s(ceiling)
         self.ceiling_rate = max(before, after)
-        worse = self.user.pin_memory if after > PIN_GAIN * before else not self.user.pin_memory
-        if after <= PIN_GAIN * before:
-            self.candidates = [c for c in self.candidates if c.pin_memory is not worse]
+        pin = self.user.pin_memory is not (after > PIN_GAIN * before)
+        self._reserve = [c for c in self.candidates if c.pin_memory is not pin]
+        self.candidates = [c for c in self.candidates if c.pin_memory is pin]
+
+    def surprised(self, proposal: Proposal, burst: Burst) -> None:
+        """Bring the other choice of pinning back when a burst fell far short: its thread may be the bottleneck."""
+        predicted = proposal.predicted_samples_per_s or 0.0
+        if proposal.settings.pin_memory and stats.sustained(burst).value < PIN_DOUBT * predicted:
+            self.candidates, self._reserve = self.candidates + self._reserve, []
 
     def next(self) -> Proposal | None:
         """Return the next setting worth measuring, or ``None`` when no more can be gained."""
@@ -163,7 +176,9 @@ class Planner:
             return None
         pool = self._within_reach()
         expected = self.model.predict(pool)
-        choice = self._cheapest_sufficient(pool, expected) or self._challenger(pool, expected)
+        choice = (
+            self._cheapest_sufficient(pool, expected) or self._challenger(pool, expected) or self._one_up(pool, expected)
+        )
         return None if choice is None else self._propose(pool[choice[0]], expected, *choice)
 
     def _within_reach(self) -> list[Settings]:
@@ -217,6 +232,23 @@ class Planner:
             return None
         near = np.flatnonzero(hope >= 0.995 * hope.max())
         return min(near.tolist(), key=lambda i: self.cost(pool[i])), "neighbour of the best, may be faster"
+
+    def _one_up(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
+        """Return one step up in workers from the best, where a plateau below the ceiling was only predicted."""
+        if self.reached() or self._fed():
+            return None
+        rates = self.rates(list(self.measured))
+        best = max(rates, key=rates.__getitem__)
+        enough = MORE_WORKERS * best.num_workers
+        if any(s.num_workers >= enough for s in self.measured):
+            return None
+        more = [i for i, c in enumerate(pool) if c.num_workers >= enough and c.prefetch_factor == best.prefetch_factor]
+        if not more or max(expected.samples_per_s[more]) < CLEARLY_WORSE * rates[best]:
+            return None
+        fewest = min(pool[i].num_workers for i in more)
+        return max((i for i in more if pool[i].num_workers == fewest), key=lambda i: expected.samples_per_s[i]), (
+            "more workers, to be sure of the plateau"
+        )
 
     def _neighbours(self, one: Settings, other: Settings) -> bool:
         """Whether two settings are a step apart in workers, in prefetch, or in both."""

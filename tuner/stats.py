@@ -25,6 +25,8 @@ WAITING = 0.05
 """Share of time blocked in ``next()`` above which the workers, not the loop, set the pace."""
 DISAGREEMENT = 1.12
 """Workers' capacity further than this from the rate seen is not what limits the loop."""
+STOCK_SHRINKS = 0.03
+"""Share of the rate that must come out of the stock before the rate is corrected for it."""
 ONE_ROUND_SPREAD = 0.15
 """Relative half-width granted to a rate from a single round of the workers."""
 
@@ -178,8 +180,12 @@ def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
     if capacity is None or seen.value <= 0:
         return seen
     if data_wait_share(burst) < WAITING:
-        # A stock left from the start hides that the workers cannot keep up.
-        return _around(capacity.value, 2 * capacity.spread) if seen.value > capacity.high else seen
+        # A stock left from the start hides that the workers cannot keep up: either by their own stamps or because
+        # the stock shrinks.
+        if seen.value > capacity.high:
+            return _around(capacity.value, 2 * capacity.spread)
+        lost = min(0.5, stock_loss_per_s(burst) * fmean(burst.samples) / seen.value)
+        return _around(seen.value * (1 - lost), max(seen.spread, 0.5 * lost)) if lost > STOCK_SHRINKS else seen
     workers = burst.settings.num_workers
     rounds = len(burst.period_s) // workers
     if rounds == 0:
@@ -195,6 +201,18 @@ def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
     weights = (1 / max(relative, 1e-3) ** 2, 1 / max(capacity.spread, 1e-3) ** 2)
     value = (weights[0] * rate + weights[1] * capacity.value) / sum(weights)
     return _around(value, 1 / math.sqrt(sum(weights)))
+
+
+def stock_loss_per_s(burst: Burst) -> float:
+    """Return by how many batches a second the stock of ready batches shrank (0: it did not, or it is unknown)."""
+    quarter = len(burst.ready) // 4
+    if quarter == 0 or min(burst.ready) < 0:
+        return 0.0
+    lost = fmean(burst.ready[:quarter]) - fmean(burst.ready[-quarter:])
+    # Stocks breathe by a part of a round; a smaller change is no trend.
+    if lost < max(1.5, burst.settings.num_workers / 4):
+        return 0.0
+    return lost / (0.75 * sum(burst.period_s))
 
 
 def _around(value: float, relative: float) -> Estimate:
