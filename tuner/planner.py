@@ -121,7 +121,7 @@ class Planner:
         seen = {s: fmean(stats.sustained(b).value for b in self.measured[s]) for s in settings}
         if not self.model.knows_service or not seen:
             return seen
-        noise = {s: max(0.02, *(min(0.3, stats.sustained(b).spread) for b in self.measured[s])) for s in settings}
+        noise = {s: max(0.02, *(1.5 * self.model.noise(b) for b in self.measured[s])) for s in settings}
         smoothed = self.model.predict(list(seen)).samples_per_s.tolist()
         return {
             s: min(max(value, rate * (1 - noise[s])), rate * (1 + noise[s]))
@@ -160,6 +160,10 @@ class Planner:
         before = self.ceiling_rate or 0.0
         after = stats.samples_per_s(ceiling)
         self.ceiling_rate = max(before, after)
+        # Pinned batches are also taken out of the queue by another thread.
+        if self.model.knows_service and not self.user.pin_memory:
+            loop = [self.model.loop_samples_per_s(self.user.replace(num_workers=1, pin_memory=p)) for p in (False, True)]
+            before, after = loop
         pin = self.user.pin_memory is not (after > PIN_GAIN * before)
         self._reserve = [c for c in self.candidates if c.pin_memory is not pin]
         self.candidates = [c for c in self.candidates if c.pin_memory is pin]
@@ -305,7 +309,10 @@ def _candidates(space: Space, user: Settings, start_share: float) -> list[Settin
     if persistent not in allowed:
         persistent = allowed[0]
     found = {c.replace(persistent_workers=persistent) for c in space.candidates()}
-    return sorted((c for c in found if space.allows(c)), key=str)
+    allowed_now = {c for c in found if space.allows(c)}
+    # One batch ahead leaves a worker idle until it is taken; two cost next to nothing where they fit.
+    ample = [c for c in allowed_now if c.prefetch_factor != 1 or c.replace(prefetch_factor=2) not in allowed_now]
+    return sorted(ample, key=str)
 
 
 def _pin_due(space: Space, user: Settings, baseline: Burst) -> bool:
