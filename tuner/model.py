@@ -334,8 +334,6 @@ def computing_wall_s(wall_s: float, cpu_s: float, at_work: float, others: float,
     """
     if wall_s <= 0:
         return 0.0
-    if at_work * cpu_s / wall_s + others <= cores:
-        return min(cpu_s, wall_s)
     rest = 1 - cpu_s * at_work / (wall_s * cores)
     return wall_s if rest <= 0 else min(wall_s, max(cpu_s, cpu_s * others / cores / rest))
 

@@ -37,9 +37,11 @@ PIN_GAIN = 1.01
 """Pinning must speed up the loop by this factor to be worth considering."""
 PIN_DOUBT = 0.9
 """A pinned burst below this share of its prediction makes us look at unpinned settings again."""
+PIN_HURTS = 1.05
+"""Fewer or as many workers without pinning faster by this factor: the pin thread is the bottleneck."""
 MORE_WORKERS = 1.2
 """Before a plateau is declared, this many times the workers of the best must have been measured."""
-CLEARLY_WORSE = 0.93
+CLEARLY_WORSE = 0.9
 """More workers predicted below this share of the best need no measurement."""
 PERSISTENT_WORTH = 0.01
 """Worker start-up above this share of an epoch switches persistent_workers on."""
@@ -173,6 +175,13 @@ class Planner:
         predicted = proposal.predicted_samples_per_s or 0.0
         if proposal.settings.pin_memory and stats.sustained(burst).value < PIN_DOUBT * predicted:
             self.candidates, self._reserve = self.candidates + self._reserve, []
+        rates = self.rates(list(self.measured))
+        mine = proposal.settings
+        if mine.pin_memory and any(
+            not s.pin_memory and s.num_workers <= mine.num_workers and rate > PIN_HURTS * rates[mine]
+            for s, rate in rates.items()
+        ):
+            self.candidates = [c for c in self.candidates if not c.pin_memory] or self.candidates
 
     def next(self) -> Proposal | None:
         """Return the next setting worth measuring, or ``None`` when no more can be gained."""
@@ -181,7 +190,7 @@ class Planner:
         pool = self._within_reach()
         expected = self.model.predict(pool)
         choice = (
-            self._cheapest_sufficient(pool, expected) or self._challenger(pool, expected) or self._one_up(pool, expected)
+            self._cheapest_sufficient(pool, expected) or self._challenger(pool, expected) or self._both_sides(pool, expected)
         )
         return None if choice is None else self._propose(pool[choice[0]], expected, *choice)
 
@@ -237,22 +246,23 @@ class Planner:
         near = np.flatnonzero(hope >= 0.995 * hope.max())
         return min(near.tolist(), key=lambda i: self.cost(pool[i])), "neighbour of the best, may be faster"
 
-    def _one_up(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
-        """Return one step up in workers from the best, where a plateau below the ceiling was only predicted."""
+    def _both_sides(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
+        """Return one step up or down in workers from the best, where a plateau below the ceiling was only predicted."""
         if self.reached() or self._fed():
             return None
         rates = self.rates(list(self.measured))
         best = max(rates, key=rates.__getitem__)
-        enough = MORE_WORKERS * best.num_workers
-        if any(s.num_workers >= enough for s in self.measured):
-            return None
-        more = [i for i, c in enumerate(pool) if c.num_workers >= enough and c.prefetch_factor == best.prefetch_factor]
-        if not more or max(expected.samples_per_s[more]) < CLEARLY_WORSE * rates[best]:
-            return None
-        fewest = min(pool[i].num_workers for i in more)
-        return max((i for i in more if pool[i].num_workers == fewest), key=lambda i: expected.samples_per_s[i]), (
-            "more workers, to be sure of the plateau"
-        )
+        for side, beyond in (
+            ("more", lambda s: s.num_workers >= MORE_WORKERS * max(1, best.num_workers)),
+            ("fewer", lambda s: s.num_workers < best.num_workers / 1.1),
+        ):
+            if any(beyond(s) and s.num_workers > 0 for s in self.measured):
+                continue
+            new = [i for i, c in enumerate(pool) if beyond(c) and c.num_workers and _same_but_workers(c, best)]
+            if new and max(expected.samples_per_s[new]) >= CLEARLY_WORSE * rates[best]:
+                index = min(new, key=lambda i: abs(pool[i].num_workers - best.num_workers))
+                return index, f"{side} workers, to be sure of the plateau"
+        return None
 
     def _neighbours(self, one: Settings, other: Settings) -> bool:
         """Whether two settings are a step apart in workers, in prefetch, or in both."""
@@ -313,6 +323,10 @@ def _candidates(space: Space, user: Settings, start_share: float) -> list[Settin
     # One batch ahead leaves a worker idle until it is taken; two cost next to nothing where they fit.
     ample = [c for c in allowed_now if c.prefetch_factor != 1 or c.replace(prefetch_factor=2) not in allowed_now]
     return sorted(ample, key=str)
+
+
+def _same_but_workers(one: Settings, other: Settings) -> bool:
+    return one.prefetch_factor == (other.prefetch_factor or 2) and one.in_order == other.in_order
 
 
 def _pin_due(space: Space, user: Settings, baseline: Burst) -> bool:

@@ -184,8 +184,7 @@ def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
         # the stock shrinks.
         if seen.value > capacity.high:
             return _around(capacity.value, 2 * capacity.spread)
-        lost = min(0.5, stock_loss_per_s(burst) * fmean(burst.samples) / seen.value)
-        return _around(seen.value * (1 - lost), max(seen.spread, 0.5 * lost)) if lost > STOCK_SHRINKS else seen
+        return _without_stock(burst, seen)
     workers = burst.settings.num_workers
     rounds = len(burst.period_s) // workers
     if rounds == 0:
@@ -195,7 +194,7 @@ def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
     relative = period.spread if math.isfinite(period.spread) else ONE_ROUND_SPREAD
     if rate * DISAGREEMENT < capacity.value:
         # Something besides the workers holds the loop up: slow samples in order, the pin thread.
-        return _around(rate, relative)
+        return _without_stock(burst, _around(rate, relative))
     if rate > DISAGREEMENT * capacity.value:
         return _around(capacity.value, max(capacity.spread, rate / capacity.value - 1))
     weights = (1 / max(relative, 1e-3) ** 2, 1 / max(capacity.spread, 1e-3) ** 2)
@@ -213,6 +212,12 @@ def stock_loss_per_s(burst: Burst) -> float:
     if lost < max(1.5, burst.settings.num_workers / 4):
         return 0.0
     return lost / (0.75 * sum(burst.period_s))
+
+
+def _without_stock(burst: Burst, seen: Estimate) -> Estimate:
+    """Return a rate less what came out of a shrinking stock of ready batches."""
+    lost = min(0.5, stock_loss_per_s(burst) * fmean(burst.samples) / seen.value)
+    return _around(seen.value * (1 - lost), max(seen.spread, 0.5 * lost)) if lost > STOCK_SHRINKS else seen
 
 
 def _around(value: float, relative: float) -> Estimate:
