@@ -26,6 +26,10 @@ REPLAYED_BATCHES = 240
 TAIL_BATCHES = 480
 """Batches replayed when service times vary by more than :data:`HEAVY`: rare slow ones must appear often enough."""
 HEAVY = 0.7
+CPU_BOUND = 0.7
+"""Share of a service time spent computing or queueing for a core above which a loader is CPU-bound."""
+TAIL_FACTOR = 4.0
+"""A batch this many times slower than the median is a slow one."""
 FIXED_POINT_ROUNDS = 10
 MACHINE_NOISE = 0.012
 """Even a long burst says no more than this about the next minute: machines drift."""
@@ -38,6 +42,8 @@ SLOW_BATCHES = 0.6
 STARVED = 0.05
 """Share of time waiting for data above which a burst says nothing about the loop's own speed: queued GPU work hides
 in the wait."""
+OVERLAP_SPREAD = 0.08
+"""Added to the spread of fetching on the training thread while it is unknown how much of it the GPU's queue hides."""
 LOOP_SPREAD = 0.15
 """Share of the spread that is left when the workers have much to spare."""
 HIDDEN = 0.3
@@ -98,6 +104,12 @@ class Model:
         return float(np.average([stats.variation(s.burst) for s in self.seen], weights=[len(s.burst.workers) for s in self.seen]))
 
     @property
+    def tailed(self) -> bool:
+        """Whether some batches take several times the usual time: they hold up everything behind them in order."""
+        services = [batch.fetch_s + batch.collate_s for s in self.seen for batch in s.burst.workers]
+        return max(services) > TAIL_FACTOR * median(services)
+
+    @property
     def service_s(self) -> float:
         """Mean service time in the latest burst."""
         return self.seen[-1].computing_s + self.seen[-1].waiting_s
@@ -138,7 +150,10 @@ class Model:
         # With workers to spare their uncertainty does not matter; slow samples in order do (the replay shows them).
         fed = rate * self._samples_per_batch > 0.985 * limit
         spare = np.clip(1 - np.log(np.maximum(room, 1.0)) / (2 * spread), LOOP_SPREAD, 1.0)
-        return Prediction(capped, np.where(fed, spread * spare, spread), at_work)
+        spread = np.where(fed, spread * spare, spread)
+        if not any(s.num_workers == 0 for s in seen):
+            spread[[c.num_workers == 0 for c in candidates]] += OVERLAP_SPREAD
+        return Prediction(capped, spread, at_work)
 
     @property
     def samples_per_batch(self) -> float:
@@ -323,6 +338,13 @@ class Model:
             return alone[-1].rate
         service = self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
         return float(1 / max(self._alone_s(), service + (1 - HIDDEN) * self._alone_s()))
+
+
+def cpu_bound(burst: Burst, effective_cpus: float) -> bool:
+    """Whether making a batch is mostly CPU work, queueing for a core included (CPU time alone hides that)."""
+    model = Model(effective_cpus)
+    model.add(burst)
+    return bool(model.seen) and model.seen[0].computing_s > CPU_BOUND * (model.seen[0].computing_s + model.seen[0].waiting_s)
 
 
 def computing_wall_s(wall_s: float, cpu_s: float, at_work: float, others: float, cores: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gputune import stats
 from gputune.cost import Point, cost, pareto
-from gputune.model import Model, Prediction
+from gputune.model import HEAVY, Model, Prediction
 from gputune.probes.burst import Burst, Infeasible, StallKind
 from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
@@ -27,10 +27,14 @@ WORTH_SAVING = 0.10
 """A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
 DISTURBED_CORES = 0.10
 """Other processes taking this share of the cores more than in the calmest burst spoil a burst."""
-CAUTION = 0.5
+CAUTION = 1.0
 """Standard deviations subtracted from a prediction before it may replace a measurement."""
 FED = 0.03
 """Share of time waiting, beyond taking a ready batch, below which the loop itself sets the pace."""
+LONGEST_S, LONGEST_TAIL_S = 4.0, 8.0
+"""Longest burst, ordinarily and with heavy-tailed service times."""
+DEEP = 4
+"""Batches ahead a worker should keep when some batches are much slower than the rest."""
 LEAP, LEAP_FROM = 3, 4
 """No more than this many times the workers measured so far (or this many workers) in one step."""
 PIN_GAIN = 1.01
@@ -197,8 +201,12 @@ class Planner:
     def _within_reach(self) -> list[Settings]:
         """Return the candidates not too far beyond anything measured: waiting is flat only until it is not."""
         most = max(LEAP_FROM, *(s.num_workers for s in self.measured)) * LEAP
-        near = [c for c in self.candidates if c.num_workers <= most]
-        return near or self.candidates
+        near = [c for c in self.candidates if c.num_workers <= most] or self.candidates
+        if not self.model.tailed:
+            return near
+        # With slow samples in order, a deep queue is the cheapest insurance.
+        deep = [c for c in near if c.num_workers == 0 or (c.prefetch_factor or 0) >= DEEP]
+        return deep if any(c.num_workers for c in deep) else near
 
     def _fed(self) -> bool:
         """Whether the loop hardly waited under the best settings: more workers cannot help then."""
@@ -256,11 +264,11 @@ class Planner:
             ("more", lambda s: s.num_workers >= MORE_WORKERS * max(1, best.num_workers)),
             ("fewer", lambda s: s.num_workers < best.num_workers / 1.1),
         ):
-            if any(beyond(s) and s.num_workers > 0 for s in self.measured):
+            if any(beyond(s) for s in self.measured):
                 continue
-            new = [i for i, c in enumerate(pool) if beyond(c) and c.num_workers and _same_but_workers(c, best)]
+            new = [i for i, c in enumerate(pool) if beyond(c) and _same_but_workers(c, best)]
             if new and max(expected.samples_per_s[new]) >= CLEARLY_WORSE * rates[best]:
-                index = min(new, key=lambda i: abs(pool[i].num_workers - best.num_workers))
+                index = max(new, key=lambda i: expected.samples_per_s[i] * (1 - 0.001 * pool[i].num_workers))
                 return index, f"{side} workers, to be sure of the plateau"
         return None
 
@@ -278,18 +286,24 @@ class Planner:
         predicted = float(expected.samples_per_s[index])
         return Proposal(
             settings=settings, phase="shrink" if cheaper else "search", why=why, predicted_samples_per_s=predicted,
-            length=self.length(predicted), abandon_below=0.8 * best_rate,
+            length=self.length(settings, predicted), abandon_below=0.8 * best_rate,
         )
 
-    def length(self, samples_per_s: float) -> Length:
-        """Return how long to measure: several rounds of the workers, more when service times vary."""
-        service_s, variation = self.model.service_s, self.model.variation
-        wanted = min(400.0, max(16.0, (variation / 0.025) ** 2))
+    def length(self, settings: Settings, samples_per_s: float) -> Length:
+        """Return how long to measure: until the first stock is used up, several rounds, more when times vary."""
+        variation, workers = self.model.variation, settings.num_workers
+        stock = workers * ((settings.prefetch_factor or 0) + 1)
+        wanted = max(16.0, 2 * workers, (variation / 0.025) ** 2)
         batches_per_s = max(1e-6, samples_per_s / self.model.samples_per_batch)
-        longest_s = 4.0 if variation < 0.7 else 6.0
-        max_s = min(max(2.0, wanted / batches_per_s), longest_s)
+        tailed = self.model.tailed
+        longest_s = LONGEST_TAIL_S if variation > HEAVY or tailed else LONGEST_S
+        max_s = min(max(2.0, (stock + wanted) / batches_per_s), longest_s)
         # A burst shorter than three service times sees less than three batches of each worker.
-        return Length(min_s=min(1.0, max_s), max_s=min(10.0, max(max_s, 3 * service_s)), precision=0.015)
+        return Length(
+            min_batches=min(stock + 16, int(max_s * batches_per_s) + 1),
+            min_s=min(LONGEST_S if tailed else 1.0, max_s),
+            max_s=min(10.0, max(max_s, 3 * self.model.service_s)), precision=0.015,
+        )
 
     # -- why to stop
 
@@ -326,7 +340,7 @@ def _candidates(space: Space, user: Settings, start_share: float) -> list[Settin
 
 
 def _same_but_workers(one: Settings, other: Settings) -> bool:
-    return one.prefetch_factor == (other.prefetch_factor or 2) and one.in_order == other.in_order
+    return one.prefetch_factor in (None, other.prefetch_factor or 2) and one.in_order == other.in_order
 
 
 def _pin_due(space: Space, user: Settings, baseline: Burst) -> bool:
