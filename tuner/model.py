@@ -28,6 +28,10 @@ TAIL_BATCHES = 480
 HEAVY = 0.7
 CPU_BOUND = 0.7
 """Share of a service time spent computing or queueing for a core above which a loader is CPU-bound."""
+CROWDED = 1.05
+"""Demand for this many times the cores is over-subscription."""
+CALM_SPREAD, CROWDED_SPREAD = 0.10, 0.35
+"""How far the CPU time of a batch may be from what it takes alone: crowded cores inflate CPU time too."""
 TAIL_FACTOR = 4.0
 """A batch this many times slower than the median is a slow one."""
 FIXED_POINT_ROUNDS = 10
@@ -58,6 +62,8 @@ class Prediction(msgspec.Struct, frozen=True):
     """Standard deviation of the logarithm of the rate."""
     busy_cores: Floats
     """Workers expected to be at work at any moment."""
+    room: Floats
+    """What the workers could make over what the loop can take (1 without workers)."""
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -153,7 +159,7 @@ class Model:
         spread = np.where(fed, spread * spare, spread)
         if not any(s.num_workers == 0 for s in seen):
             spread[[c.num_workers == 0 for c in candidates]] += OVERLAP_SPREAD
-        return Prediction(capped, spread, at_work)
+        return Prediction(capped, spread, at_work, room)
 
     @property
     def samples_per_batch(self) -> float:
@@ -164,6 +170,13 @@ class Model:
         """Return what the training loop alone would take, were every batch ready when asked for."""
         busy_s = float(self._loop.time_s(np.array(0.0), 0.0)) * self._copying[settings.pin_memory]
         return self._samples_per_batch / (busy_s + (self._receive_s[settings.pin_memory] if settings.num_workers else 0.0))
+
+    def crowded(self, burst: Burst) -> bool:
+        """Whether more wanted to run during a burst than there are cores."""
+        return any(self._crowded(s) for s in self.seen if s.burst is burst)
+
+    def _crowded(self, seen: _Seen) -> bool:
+        return seen.running + seen.others > CROWDED * self.cores
 
     def net_wait_share(self, burst: Burst) -> float:
         """Return the share of a burst spent waiting for data that was not ready."""
@@ -217,7 +230,10 @@ class Model:
         self._waiting = Waiting()
         self._loop = Contention(self.cores, sharing=(0.5, 0.6), crowding=(0.02, 0.05))
         calm = min(self.seen, key=lambda s: s.running)
-        self._computing.suppose(min(calm.computing_s, max(1e-7, fmean(b.cpu_s for b in calm.burst.workers))), 0.10)
+        self._computing.suppose(
+            min(calm.computing_s, max(1e-7, fmean(b.cpu_s for b in calm.burst.workers))),
+            CROWDED_SPREAD if self._crowded(calm) else CALM_SPREAD,
+        )
         self._others = median(s.others for s in self.seen)
         self._receive_s = self._receiving()
         self._copying = self._copying_factors()

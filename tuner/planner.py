@@ -31,6 +31,9 @@ CAUTION = 1.0
 """Standard deviations subtracted from a prediction before it may replace a measurement."""
 FED = 0.03
 """Share of time waiting, beyond taking a ready batch, below which the loop itself sets the pace."""
+AMPLE_ROOM = 1.15
+"""Workers that could make this many times what the loop takes need no second look."""
+CONFIRM_S = 4.0
 LONGEST_S, LONGEST_TAIL_S = 4.0, 8.0
 """Longest burst, ordinarily and with heavy-tailed service times."""
 DEEP = 4
@@ -45,6 +48,8 @@ PIN_HURTS = 1.05
 """Fewer or as many workers without pinning faster by this factor: the pin thread is the bottleneck."""
 MORE_WORKERS = 1.2
 """Before a plateau is declared, this many times the workers of the best must have been measured."""
+HOPELESS = 0.5
+"""The same on crowded cores, where what fewer workers would reach is hard to tell."""
 CLEARLY_WORSE = 0.9
 """More workers predicted below this share of the best need no measurement."""
 PERSISTENT_WORTH = 0.01
@@ -127,7 +132,10 @@ class Planner:
         seen = {s: fmean(stats.sustained(b).value for b in self.measured[s]) for s in settings}
         if not self.model.knows_service or not seen:
             return seen
-        noise = {s: max(0.02, *(1.5 * self.model.noise(b) for b in self.measured[s])) for s in settings}
+        noise = {
+            s: max(0.02, 1.5 * fmean(map(self.model.noise, self.measured[s])) / math.sqrt(len(self.measured[s])))
+            for s in settings
+        }
         smoothed = self.model.predict(list(seen)).samples_per_s.tolist()
         return {
             s: min(max(value, rate * (1 - noise[s])), rate * (1 + noise[s]))
@@ -194,9 +202,23 @@ class Planner:
         pool = self._within_reach()
         expected = self.model.predict(pool)
         choice = (
-            self._cheapest_sufficient(pool, expected) or self._challenger(pool, expected) or self._both_sides(pool, expected)
+            self._cheapest_sufficient(pool, expected) or self._both_sides(pool, expected) or self._challenger(pool, expected)
         )
-        return None if choice is None else self._propose(pool[choice[0]], expected, *choice)
+        if choice is not None:
+            return self._propose(pool[choice[0]], expected, *choice)
+        return self._confirmation()
+
+    def _confirmation(self) -> Proposal | None:
+        """Return a second, longer burst of the winner where one burst may well have been luck."""
+        best = self.best()
+        if best == self.user or len(self.measured[best]) > 1:
+            return None
+        expected = self.model.predict([best])
+        if expected.room[0] > AMPLE_ROOM and not self.model.tailed:
+            return None
+        proposal = self._propose(best, expected, 0, "the winner again, to be sure")
+        longer = msgspec.structs.replace(proposal.length, min_s=CONFIRM_S, max_s=max(CONFIRM_S, proposal.length.max_s))
+        return msgspec.structs.replace(proposal, length=longer, abandon_below=None)
 
     def _within_reach(self) -> list[Settings]:
         """Return the candidates not too far beyond anything measured: waiting is flat only until it is not."""
@@ -260,15 +282,17 @@ class Planner:
             return None
         rates = self.rates(list(self.measured))
         best = max(rates, key=rates.__getitem__)
-        for side, beyond in (
-            ("more", lambda s: s.num_workers >= MORE_WORKERS * max(1, best.num_workers)),
-            ("fewer", lambda s: s.num_workers < best.num_workers / 1.1),
+        crowded = any(self.model.crowded(b) for b in self.measured[best])
+        more, fewer = MORE_WORKERS * max(1, best.num_workers), 0.6 * best.num_workers if crowded else 0.9 * best.num_workers
+        for side, beyond, worse in (
+            ("fewer", lambda s: s.num_workers <= fewer, HOPELESS if crowded else CLEARLY_WORSE),
+            ("more", lambda s: s.num_workers >= more, CLEARLY_WORSE),
         ):
-            if any(beyond(s) for s in self.measured):
+            if best.num_workers == 0 and side == "fewer" or any(beyond(s) for s in self.measured):
                 continue
             new = [i for i, c in enumerate(pool) if beyond(c) and _same_but_workers(c, best)]
-            if new and max(expected.samples_per_s[new]) >= CLEARLY_WORSE * rates[best]:
-                index = max(new, key=lambda i: expected.samples_per_s[i] * (1 - 0.001 * pool[i].num_workers))
+            if new and max(expected.samples_per_s[new]) >= worse * rates[best]:
+                index = min(new, key=lambda i: (abs(pool[i].num_workers - best.num_workers), pool[i].pin_memory != best.pin_memory))
                 return index, f"{side} workers, to be sure of the plateau"
         return None
 
