@@ -26,17 +26,30 @@ REPLAYED_BATCHES = 240
 TAIL_BATCHES = 480
 """Batches replayed when service times vary by more than :data:`HEAVY`: rare slow ones must appear often enough."""
 HEAVY = 0.7
+CPU_BOUND = 0.7
+"""Share of a service time spent computing or queueing for a core above which a loader is CPU-bound."""
+CROWDED = 1.05
+"""Demand for this many times the cores is over-subscription."""
+CALM_SPREAD, CROWDED_SPREAD = 0.10, 0.35
+"""How far the CPU time of a batch may be from what it takes alone: crowded cores inflate CPU time too."""
+TAIL_FACTOR = 4.0
+"""A batch this many times slower than the median is a slow one."""
 FIXED_POINT_ROUNDS = 10
 MACHINE_NOISE = 0.012
 """Even a long burst says no more than this about the next minute: machines drift."""
-RECEIVE_BYTES_PER_S = 8e9
-RECEIVE_S = 2e-4
-"""Prior of the main-thread time to take a finished batch; replaced by the shortest waits seen."""
+RECEIVE_S = 5e-4
+"""Prior of the main-thread time to take a finished batch (a handle to shared memory, not its bytes)."""
+RECEIVE_PINNED = 0.4
+"""Share of it left when the pin thread has already taken the batch out of the queue."""
 SLOW_BATCHES = 0.6
 """Rates vary less than independent batches would: the queue smooths some of it."""
 STARVED = 0.05
 """Share of time waiting for data above which a burst says nothing about the loop's own speed: queued GPU work hides
 in the wait."""
+OVERLAP_SPREAD = 0.08
+"""Added to the spread of fetching on the training thread while it is unknown how much of it the GPU's queue hides."""
+LOOP_SPREAD = 0.15
+"""Share of the spread that is left when the workers have much to spare."""
 HIDDEN = 0.3
 """Share of the loop's own time expected to overlap with fetching on the training thread (queued GPU work)."""
 
@@ -49,6 +62,8 @@ class Prediction(msgspec.Struct, frozen=True):
     """Standard deviation of the logarithm of the rate."""
     busy_cores: Floats
     """Workers expected to be at work at any moment."""
+    room: Floats
+    """What the workers could make over what the loop can take (1 without workers)."""
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -95,6 +110,12 @@ class Model:
         return float(np.average([stats.variation(s.burst) for s in self.seen], weights=[len(s.burst.workers) for s in self.seen]))
 
     @property
+    def tailed(self) -> bool:
+        """Whether some batches take several times the usual time: they hold up everything behind them in order."""
+        services = [batch.fetch_s + batch.collate_s for s in self.seen for batch in s.burst.workers]
+        return max(services) > TAIL_FACTOR * median(services)
+
+    @property
     def service_s(self) -> float:
         """Mean service time in the latest burst."""
         return self.seen[-1].computing_s + self.seen[-1].waiting_s
@@ -122,17 +143,23 @@ class Model:
         """
         if not self.seen:
             raise ValueError("no burst with stamped batches has been added")
-        rate, at_work = self._replayed(candidates)
+        rate, at_work, room = self._replayed(candidates)
         seen = [s.burst.settings for s in self.seen]
-        replayed, _ = self._replayed(seen)
+        replayed, _, _ = self._replayed(seen)
         errors = np.log([s.rate for s in self.seen]) - np.log(replayed)
-        residual = Residual(_features(seen), errors, np.array([self._noise(s) for s in self.seen]))
+        residual = Residual(_features(seen), errors, np.array([self.noise(s.burst) for s in self.seen]))
         correction, spread = residual.at(_features(candidates))
         # What was left unexplained is the workers' side; no correction lifts a rate over what the loop can take.
         limit = np.array([self.loop_samples_per_s(c) if c.num_workers else math.inf for c in candidates])
         expected = rate * np.exp(correction) * self._samples_per_batch
         capped = np.minimum(expected, np.maximum(limit, rate * self._samples_per_batch))
-        return Prediction(capped, spread, at_work)
+        # With workers to spare their uncertainty does not matter; slow samples in order do (the replay shows them).
+        fed = rate * self._samples_per_batch > 0.985 * limit
+        spare = np.clip(1 - np.log(np.maximum(room, 1.0)) / (2 * spread), LOOP_SPREAD, 1.0)
+        spread = np.where(fed, spread * spare, spread)
+        if not any(s.num_workers == 0 for s in seen):
+            spread[[c.num_workers == 0 for c in candidates]] += OVERLAP_SPREAD
+        return Prediction(capped, spread, at_work, room)
 
     @property
     def samples_per_batch(self) -> float:
@@ -142,11 +169,18 @@ class Model:
     def loop_samples_per_s(self, settings: Settings) -> float:
         """Return what the training loop alone would take, were every batch ready when asked for."""
         busy_s = float(self._loop.time_s(np.array(0.0), 0.0)) * self._copying[settings.pin_memory]
-        return self._samples_per_batch / (busy_s + (self._receive_s if settings.num_workers else 0.0))
+        return self._samples_per_batch / (busy_s + (self._receive_s[settings.pin_memory] if settings.num_workers else 0.0))
+
+    def crowded(self, burst: Burst) -> bool:
+        """Whether more wanted to run during a burst than there are cores."""
+        return any(self._crowded(s) for s in self.seen if s.burst is burst)
+
+    def _crowded(self, seen: _Seen) -> bool:
+        return seen.running + seen.others > CROWDED * self.cores
 
     def net_wait_share(self, burst: Burst) -> float:
         """Return the share of a burst spent waiting for data that was not ready."""
-        waited = sum(max(0.0, wait - self._receive_s) for wait in burst.wait_s)
+        waited = sum(max(0.0, wait - self._receive_s[burst.settings.pin_memory]) for wait in burst.wait_s)
         return waited / sum(burst.period_s) if burst.period_s else 0.0
 
     def limit(self, settings: Settings) -> str:
@@ -183,21 +217,25 @@ class Model:
             waiting_s=max(0.0, cycle_s - computing_s), busy_s=fmean(busy), others=others,
         )
 
-    def _noise(self, seen: _Seen) -> float:
-        """Return how far a burst's rate may be off, given how rare slow batches are in all bursts."""
-        unseen = SLOW_BATCHES * self.variation / math.sqrt(max(4, len(seen.burst.period_s)))
-        if stats.data_wait_share(seen.burst) < STARVED and self.variation < HEAVY:
+    def noise(self, burst: Burst) -> float:
+        """Return how far a burst's rate may be off (relative), given how rare slow batches are in all bursts."""
+        unseen = SLOW_BATCHES * self.variation / math.sqrt(max(4, len(burst.period_s)))
+        if stats.data_wait_share(burst) < STARVED and self.variation < HEAVY:
             unseen *= 0.3
-        return math.hypot(seen.spread, min(0.5, unseen))
+        spread = next((s.spread for s in self.seen if s.burst is burst), 0.3)
+        return math.hypot(spread, min(0.5, unseen))
 
     def _fit(self) -> None:
         self._computing = Contention(self.cores, sharing=(1.15, 0.4), crowding=(0.10, 0.12))
         self._waiting = Waiting()
         self._loop = Contention(self.cores, sharing=(0.5, 0.6), crowding=(0.02, 0.05))
         calm = min(self.seen, key=lambda s: s.running)
-        self._computing.suppose(min(calm.computing_s, max(1e-7, fmean(b.cpu_s for b in calm.burst.workers))), 0.10)
+        self._computing.suppose(
+            min(calm.computing_s, max(1e-7, fmean(b.cpu_s for b in calm.burst.workers))),
+            CROWDED_SPREAD if self._crowded(calm) else CALM_SPREAD,
+        )
         self._others = median(s.others for s in self.seen)
-        self._receive_s = self._shortest_wait_s()
+        self._receive_s = self._receiving()
         self._copying = self._copying_factors()
         self._loop.suppose(self._alone_s(), 0.03)
         for s in self.seen:
@@ -238,15 +276,18 @@ class Model:
         other = min(1.2, max(0.2, min(theirs) / min(mine))) if mine and theirs else 1.0
         return {reference: 1.0, not reference: other}
 
-    def _shortest_wait_s(self) -> float:
-        """Return the time ``next()`` takes when a batch lies ready."""
-        prior = RECEIVE_S + self.seen[0].burst.batch_bytes / RECEIVE_BYTES_PER_S
-        waits: list[float] = []
+    def _receiving(self) -> dict[bool, float]:
+        """Return the time ``next()`` takes when a batch lies ready, unpinned and pinned."""
+        known: dict[bool, float] = {}
         for s in self.seen:
-            if s.burst.settings.num_workers:
-                at_hand = [w for w, ready in zip(s.burst.wait_s, s.burst.ready, strict=False) if ready >= 1]
-                waits.append(median(at_hand) if len(at_hand) >= 4 else min(prior, min(s.burst.wait_s)))
-        return min(waits) if waits else prior
+            if s.burst.settings.num_workers == 0:
+                continue
+            at_hand = [w for w, ready in zip(s.burst.wait_s, s.burst.ready, strict=False) if ready >= 1]
+            shortest = median(at_hand) if len(at_hand) >= 4 else min(RECEIVE_S, *s.burst.wait_s)
+            pin = s.burst.settings.pin_memory
+            known[pin] = min(shortest, known.get(pin, math.inf))
+        plain = known.get(False, known[True] / RECEIVE_PINNED if True in known else RECEIVE_S)
+        return {False: plain, True: known.get(True, RECEIVE_PINNED * plain)}
 
     def _pool(self) -> None:
         """Draw the batches to replay from all bursts, each part relative to its burst's mean."""
@@ -266,13 +307,14 @@ class Model:
 
     # -- predicting
 
-    def _replayed(self, candidates: Sequence[Settings]) -> tuple[Floats, Floats]:
-        """Return replayed batches/s and busy workers of each candidate, before the residual."""
+    def _replayed(self, candidates: Sequence[Settings]) -> tuple[Floats, Floats, Floats]:
+        """Return replayed batches/s, busy workers, and what the workers could make over what the loop can take."""
         workers = np.array([c.num_workers for c in candidates], dtype=np.int64)
         prefetch = np.array([c.prefetch_factor or 1 for c in candidates], dtype=np.int64)
         ordered = np.array([c.in_order for c in candidates])
         copying = np.array([self._copying[c.pin_memory] for c in candidates])
-        rate, at_work = np.empty(len(candidates)), np.zeros(len(candidates))
+        receive = np.array([self._receive_s[c.pin_memory] for c in candidates])
+        rate, at_work, room = np.empty(len(candidates)), np.zeros(len(candidates)), np.ones(len(candidates))
         alone = workers == 0
         if alone.any():
             rate[alone] = self._rate_alone() * np.ones(int(alone.sum()))
@@ -280,14 +322,14 @@ class Model:
             mine = np.flatnonzero(~alone & (ordered == choice))
             if not len(mine):
                 continue
-            computing, waiting, busy, at_work[mine] = self._settle(workers[mine], copying[mine])
-            # Equal (workers, prefetch, loop time) replay equally: settings often differ in nothing else.
+            computing, waiting, busy, at_work[mine] = self._settle(workers[mine], copying[mine], receive[mine])
             rate[mine] = function(
-                self._drawn[0], self._drawn[1], computing, waiting, busy, self._receive_s, workers[mine], prefetch[mine]
+                self._drawn[0], self._drawn[1], computing, waiting, busy, receive[mine], workers[mine], prefetch[mine]
             )
-        return rate, at_work
+            room[mine] = workers[mine] / (computing + waiting) * (busy + receive[mine])
+        return rate, at_work, room
 
-    def _settle(self, workers: npt.NDArray[np.int64], copying: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    def _settle(self, workers: npt.NDArray[np.int64], copying: Floats, receive: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Return service parts, loop time and busy workers at the point where load and speed agree."""
         at_work = workers.astype(np.float64)
         running = at_work * self._share_computing()
@@ -296,7 +338,7 @@ class Model:
             waiting = self._waiting.time_s(at_work)
             busy = self._loop.time_s(running, self._others - 1) * copying
             service = computing + waiting
-            rate = np.minimum(1 / (busy + self._receive_s), workers / service)
+            rate = np.minimum(1 / (busy + receive), workers / service)
             at_work = 0.5 * (at_work + np.minimum(workers, rate * service))
             running = 0.5 * (running + at_work * computing / service)
         return computing, waiting, busy, at_work
@@ -314,6 +356,13 @@ class Model:
         return float(1 / max(self._alone_s(), service + (1 - HIDDEN) * self._alone_s()))
 
 
+def cpu_bound(burst: Burst, effective_cpus: float) -> bool:
+    """Whether making a batch is mostly CPU work, queueing for a core included (CPU time alone hides that)."""
+    model = Model(effective_cpus)
+    model.add(burst)
+    return bool(model.seen) and model.seen[0].computing_s > CPU_BOUND * (model.seen[0].computing_s + model.seen[0].waiting_s)
+
+
 def computing_wall_s(wall_s: float, cpu_s: float, at_work: float, others: float, cores: float) -> float:
     """Return the part of a service time spent computing or queueing for a core; the rest waited for something else.
 
@@ -323,8 +372,6 @@ def computing_wall_s(wall_s: float, cpu_s: float, at_work: float, others: float,
     """
     if wall_s <= 0:
         return 0.0
-    if at_work * cpu_s / wall_s + others <= cores:
-        return min(cpu_s, wall_s)
     rest = 1 - cpu_s * at_work / (wall_s * cores)
     return wall_s if rest <= 0 else min(wall_s, max(cpu_s, cpu_s * others / cores / rest))
 

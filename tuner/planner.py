@@ -11,7 +11,7 @@ import numpy as np
 
 from gputune import stats
 from gputune.cost import Point, cost, pareto
-from gputune.model import Model, Prediction
+from gputune.model import HEAVY, Model, Prediction
 from gputune.probes.burst import Burst, Infeasible, StallKind
 from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
@@ -27,14 +27,31 @@ WORTH_SAVING = 0.10
 """A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
 DISTURBED_CORES = 0.10
 """Other processes taking this share of the cores more than in the calmest burst spoil a burst."""
-CAUTION = 0.5
+CAUTION = 1.0
 """Standard deviations subtracted from a prediction before it may replace a measurement."""
 FED = 0.03
 """Share of time waiting, beyond taking a ready batch, below which the loop itself sets the pace."""
+AMPLE_ROOM = 1.15
+"""Workers that could make this many times what the loop takes need no second look."""
+CONFIRM_S = 4.0
+LONGEST_S, LONGEST_TAIL_S = 4.0, 8.0
+"""Longest burst, ordinarily and with heavy-tailed service times."""
+DEEP = 4
+"""Batches ahead a worker should keep when some batches are much slower than the rest."""
 LEAP, LEAP_FROM = 3, 4
 """No more than this many times the workers measured so far (or this many workers) in one step."""
 PIN_GAIN = 1.01
 """Pinning must speed up the loop by this factor to be worth considering."""
+PIN_DOUBT = 0.9
+"""A pinned burst below this share of its prediction makes us look at unpinned settings again."""
+PIN_HURTS = 1.05
+"""Fewer or as many workers without pinning faster by this factor: the pin thread is the bottleneck."""
+MORE_WORKERS = 1.2
+"""Before a plateau is declared, this many times the workers of the best must have been measured."""
+HOPELESS = 0.5
+"""The same on crowded cores, where what fewer workers would reach is hard to tell."""
+CLEARLY_WORSE = 0.9
+"""More workers predicted below this share of the best need no measurement."""
 PERSISTENT_WORTH = 0.01
 """Worker start-up above this share of an epoch switches persistent_workers on."""
 COPY_WORTH = 0.005
@@ -78,6 +95,7 @@ class Planner:
         self.candidates = _candidates(space, user, start_share)
         self._bytes = (worker_bytes, baseline.batch_bytes or space.batch_bytes)
         self._calm_cores = math.inf
+        self._reserve: list[Settings] = []
         self._pin_due = _pin_due(space, user, baseline)
         self.learn(baseline)
 
@@ -114,7 +132,10 @@ class Planner:
         seen = {s: fmean(stats.sustained(b).value for b in self.measured[s]) for s in settings}
         if not self.model.knows_service or not seen:
             return seen
-        noise = {s: max(0.02, *(min(0.3, stats.sustained(b).spread) for b in self.measured[s])) for s in settings}
+        noise = {
+            s: max(0.02, 1.5 * fmean(map(self.model.noise, self.measured[s])) / math.sqrt(len(self.measured[s])))
+            for s in settings
+        }
         smoothed = self.model.predict(list(seen)).samples_per_s.tolist()
         return {
             s: min(max(value, rate * (1 - noise[s])), rate * (1 + noise[s]))
@@ -153,9 +174,26 @@ class Planner:
         before = self.ceiling_rate or 0.0
         after = stats.samples_per_s(ceiling)
         self.ceiling_rate = max(before, after)
-        worse = self.user.pin_memory if after > PIN_GAIN * before else not self.user.pin_memory
-        if after <= PIN_GAIN * before:
-            self.candidates = [c for c in self.candidates if c.pin_memory is not worse]
+        # Pinned batches are also taken out of the queue by another thread.
+        if self.model.knows_service and not self.user.pin_memory:
+            loop = [self.model.loop_samples_per_s(self.user.replace(num_workers=1, pin_memory=p)) for p in (False, True)]
+            before, after = loop
+        pin = self.user.pin_memory is not (after > PIN_GAIN * before)
+        self._reserve = [c for c in self.candidates if c.pin_memory is not pin]
+        self.candidates = [c for c in self.candidates if c.pin_memory is pin]
+
+    def surprised(self, proposal: Proposal, burst: Burst) -> None:
+        """Bring the other choice of pinning back when a burst fell far short: its thread may be the bottleneck."""
+        predicted = proposal.predicted_samples_per_s or 0.0
+        if proposal.settings.pin_memory and stats.sustained(burst).value < PIN_DOUBT * predicted:
+            self.candidates, self._reserve = self.candidates + self._reserve, []
+        rates = self.rates(list(self.measured))
+        mine = proposal.settings
+        if mine.pin_memory and any(
+            not s.pin_memory and s.num_workers <= mine.num_workers and rate > PIN_HURTS * rates[mine]
+            for s, rate in rates.items()
+        ):
+            self.candidates = [c for c in self.candidates if not c.pin_memory] or self.candidates
 
     def next(self) -> Proposal | None:
         """Return the next setting worth measuring, or ``None`` when no more can be gained."""
@@ -163,14 +201,34 @@ class Planner:
             return None
         pool = self._within_reach()
         expected = self.model.predict(pool)
-        choice = self._cheapest_sufficient(pool, expected) or self._challenger(pool, expected)
-        return None if choice is None else self._propose(pool[choice[0]], expected, *choice)
+        choice = (
+            self._cheapest_sufficient(pool, expected) or self._both_sides(pool, expected) or self._challenger(pool, expected)
+        )
+        if choice is not None:
+            return self._propose(pool[choice[0]], expected, *choice)
+        return self._confirmation()
+
+    def _confirmation(self) -> Proposal | None:
+        """Return a second, longer burst of the winner where one burst may well have been luck."""
+        best = self.best()
+        if best == self.user or len(self.measured[best]) > 1:
+            return None
+        expected = self.model.predict([best])
+        if expected.room[0] > AMPLE_ROOM and not self.model.tailed:
+            return None
+        proposal = self._propose(best, expected, 0, "the winner again, to be sure")
+        longer = msgspec.structs.replace(proposal.length, min_s=CONFIRM_S, max_s=max(CONFIRM_S, proposal.length.max_s))
+        return msgspec.structs.replace(proposal, length=longer, abandon_below=None)
 
     def _within_reach(self) -> list[Settings]:
         """Return the candidates not too far beyond anything measured: waiting is flat only until it is not."""
         most = max(LEAP_FROM, *(s.num_workers for s in self.measured)) * LEAP
-        near = [c for c in self.candidates if c.num_workers <= most]
-        return near or self.candidates
+        near = [c for c in self.candidates if c.num_workers <= most] or self.candidates
+        if not self.model.tailed:
+            return near
+        # With slow samples in order, a deep queue is the cheapest insurance.
+        deep = [c for c in near if c.num_workers == 0 or (c.prefetch_factor or 0) >= DEEP]
+        return deep if any(c.num_workers for c in deep) else near
 
     def _fed(self) -> bool:
         """Whether the loop hardly waited under the best settings: more workers cannot help then."""
@@ -218,6 +276,26 @@ class Planner:
         near = np.flatnonzero(hope >= 0.995 * hope.max())
         return min(near.tolist(), key=lambda i: self.cost(pool[i])), "neighbour of the best, may be faster"
 
+    def _both_sides(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
+        """Return one step up or down in workers from the best, where a plateau below the ceiling was only predicted."""
+        if self.reached() or self._fed():
+            return None
+        rates = self.rates(list(self.measured))
+        best = max(rates, key=rates.__getitem__)
+        crowded = any(self.model.crowded(b) for b in self.measured[best])
+        more, fewer = MORE_WORKERS * max(1, best.num_workers), 0.6 * best.num_workers if crowded else 0.9 * best.num_workers
+        for side, beyond, worse in (
+            ("fewer", lambda s: s.num_workers <= fewer, HOPELESS if crowded else CLEARLY_WORSE),
+            ("more", lambda s: s.num_workers >= more, CLEARLY_WORSE),
+        ):
+            if best.num_workers == 0 and side == "fewer" or any(beyond(s) for s in self.measured):
+                continue
+            new = [i for i, c in enumerate(pool) if beyond(c) and _same_but_workers(c, best)]
+            if new and max(expected.samples_per_s[new]) >= worse * rates[best]:
+                index = min(new, key=lambda i: (abs(pool[i].num_workers - best.num_workers), pool[i].pin_memory != best.pin_memory))
+                return index, f"{side} workers, to be sure of the plateau"
+        return None
+
     def _neighbours(self, one: Settings, other: Settings) -> bool:
         """Whether two settings are a step apart in workers, in prefetch, or in both."""
         ladder = sorted({c.num_workers for c in self.candidates} | {one.num_workers, other.num_workers})
@@ -232,18 +310,24 @@ class Planner:
         predicted = float(expected.samples_per_s[index])
         return Proposal(
             settings=settings, phase="shrink" if cheaper else "search", why=why, predicted_samples_per_s=predicted,
-            length=self.length(predicted), abandon_below=0.8 * best_rate,
+            length=self.length(settings, predicted), abandon_below=0.8 * best_rate,
         )
 
-    def length(self, samples_per_s: float) -> Length:
-        """Return how long to measure: several rounds of the workers, more when service times vary."""
-        service_s, variation = self.model.service_s, self.model.variation
-        wanted = min(400.0, max(16.0, (variation / 0.025) ** 2))
+    def length(self, settings: Settings, samples_per_s: float) -> Length:
+        """Return how long to measure: until the first stock is used up, several rounds, more when times vary."""
+        variation, workers = self.model.variation, settings.num_workers
+        stock = workers * ((settings.prefetch_factor or 0) + 1)
+        wanted = max(16.0, 2 * workers, (variation / 0.025) ** 2)
         batches_per_s = max(1e-6, samples_per_s / self.model.samples_per_batch)
-        longest_s = 4.0 if variation < 0.7 else 6.0
-        max_s = min(max(2.0, wanted / batches_per_s), longest_s)
+        tailed = self.model.tailed
+        longest_s = LONGEST_TAIL_S if variation > HEAVY or tailed else LONGEST_S
+        max_s = min(max(2.0, (stock + wanted) / batches_per_s), longest_s)
         # A burst shorter than three service times sees less than three batches of each worker.
-        return Length(min_s=min(1.0, max_s), max_s=min(10.0, max(max_s, 3 * service_s)), precision=0.015)
+        return Length(
+            min_batches=min(stock + 16, int(max_s * batches_per_s) + 1),
+            min_s=min(LONGEST_S if tailed else 1.0, max_s),
+            max_s=min(10.0, max(max_s, 3 * self.model.service_s)), precision=0.015,
+        )
 
     # -- why to stop
 
@@ -273,7 +357,14 @@ def _candidates(space: Space, user: Settings, start_share: float) -> list[Settin
     if persistent not in allowed:
         persistent = allowed[0]
     found = {c.replace(persistent_workers=persistent) for c in space.candidates()}
-    return sorted((c for c in found if space.allows(c)), key=str)
+    allowed_now = {c for c in found if space.allows(c)}
+    # One batch ahead leaves a worker idle until it is taken; two cost next to nothing where they fit.
+    ample = [c for c in allowed_now if c.prefetch_factor != 1 or c.replace(prefetch_factor=2) not in allowed_now]
+    return sorted(ample, key=str)
+
+
+def _same_but_workers(one: Settings, other: Settings) -> bool:
+    return one.prefetch_factor in (None, other.prefetch_factor or 2) and one.in_order == other.in_order
 
 
 def _pin_due(space: Space, user: Settings, baseline: Burst) -> bool:

@@ -24,7 +24,7 @@ WARM_UP_SHARE = 3
 
 
 def in_order(
-    cpu_s: Floats, wait_s: Floats, cpu_factor: Floats, wait_factor: Floats, busy_s: Floats, receive_s: float,
+    cpu_s: Floats, wait_s: Floats, cpu_factor: Floats, wait_factor: Floats, busy_s: Floats, receive_s: Floats,
     workers: Integers, prefetch: Integers,
 ) -> Floats:
     """Return batches per second of each candidate when batches are handed out in the sampler's order.
@@ -35,7 +35,7 @@ def in_order(
         cpu_factor: shape (candidates,): what contention does to the computing part.
         wait_factor: shape (candidates,): what concurrency does to the waiting part.
         busy_s: shape (candidates,): seconds of the main loop between two calls of ``next()``.
-        receive_s: main-thread seconds to take one finished batch.
+        receive_s: shape (candidates,): main-thread seconds to take one finished batch.
         workers: shape (candidates,), at least 1.
         prefetch: shape (candidates,), at least 1.
     """
@@ -68,7 +68,7 @@ def in_order(
 
 
 def any_order(
-    cpu_s: Floats, wait_s: Floats, cpu_factor: Floats, wait_factor: Floats, busy_s: Floats, receive_s: float,
+    cpu_s: Floats, wait_s: Floats, cpu_factor: Floats, wait_factor: Floats, busy_s: Floats, receive_s: Floats,
     workers: Integers, prefetch: Integers,
 ) -> Floats:
     """Return batches per second when finished batches are handed out first come, first served.

@@ -172,6 +172,7 @@ class _Search:
         else:
             self.study.tell(trial, stats.samples_per_s(result))
             self.planner.learn(result)
+            self.planner.surprised(proposal, result)
         record = Trial(
             number=len(self.trials) + 1, phase=proposal.phase, settings=proposal.settings, why=proposal.why,
             predicted_samples_per_s=proposal.predicted_samples_per_s,

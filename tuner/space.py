@@ -29,15 +29,21 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     shm_bytes: int | None = None
     """Room for prefetched batches; None when unknown."""
     batch_bytes: int = 0
+    memory_bytes: int | None = None
+    """Room for workers and prefetched batches together (/dev/shm is memory too); None when unknown."""
+    worker_bytes: int = 0
     cuts: list[str] = []
     """One sentence for each restriction, for the report."""
 
     def fits(self, settings: Settings) -> bool:
-        """Whether the prefetched batches of ``settings`` fit into shared memory (one more a worker in the making)."""
-        if not self.shm_bytes or not self.batch_bytes or settings.num_workers == 0:
+        """Whether the batches in flight (one more a worker in the making) fit into shared memory and memory."""
+        if settings.num_workers == 0:
             return True
-        in_flight = settings.num_workers * ((settings.prefetch_factor or 1) + 1)
-        return in_flight * self.batch_bytes <= self.shm_bytes
+        in_flight_bytes = settings.num_workers * ((settings.prefetch_factor or 1) + 1) * self.batch_bytes
+        if self.shm_bytes is not None and in_flight_bytes > self.shm_bytes:
+            return False
+        taken_bytes = in_flight_bytes + settings.num_workers * self.worker_bytes
+        return self.memory_bytes is None or taken_bytes <= self.memory_bytes
 
     def candidates(self) -> list[Settings]:
         """Return every distinct valid combination that fits."""
@@ -105,7 +111,11 @@ def build(
         for name, values in choices.items()
     }
     shm = int(machine.shm_free_bytes * SHM_SHARE) if machine.shm_free_bytes is not None else None
-    return Space(choices=choices, shm_bytes=shm, batch_bytes=batch_bytes, cuts=cuts)
+    memory = machine.memory_available_bytes
+    return Space(
+        choices=choices, shm_bytes=shm, batch_bytes=batch_bytes, worker_bytes=worker_bytes, cuts=cuts,
+        memory_bytes=int(memory * MEMORY_SHARE) if memory is not None else None,
+    )
 
 
 def _worker_limit(machine: Machine, worker_bytes: int, cpu_bound: bool) -> tuple[int, str]:

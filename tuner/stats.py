@@ -25,8 +25,12 @@ WAITING = 0.05
 """Share of time blocked in ``next()`` above which the workers, not the loop, set the pace."""
 DISAGREEMENT = 1.12
 """Workers' capacity further than this from the rate seen is not what limits the loop."""
+STOCK_SHRINKS = 0.03
+"""Share of the rate that must come out of the stock before the rate is corrected for it."""
+FINEST = 0.03
+"""Smallest relative half-width claimed for a loop that waits for its workers."""
 ONE_ROUND_SPREAD = 0.15
-"""Relative half-width granted to a rate from a single round of the workers."""
+"""Relative half-width granted to a rate from too few rounds for an interval."""
 
 # Two-sided Student t quantiles by degrees of freedom, for 90 % and 95 % intervals.
 _T = {
@@ -165,36 +169,54 @@ def worker_cycle_s(burst: Burst) -> float | None:
 
 
 def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
-    """Return the rate the settings keep up: :func:`throughput`, sharpened by what the workers could deliver.
+    """Return the rate the settings keep up: :func:`throughput`, sharpened by what the workers made.
 
     When the loop waits for its workers, batches arrive in clumps of one round and a short burst counts a part of
-    one. So only whole rounds are counted (batch ``k`` and batch ``k + workers`` come from the same worker), and the
-    workers' own stamps, which have no such edge, are averaged in by precision. A queue that starts empty cannot give
-    more than the workers make, so where the loop saw clearly more than that, the workers are right. When the loop
-    hardly waits, its own periods are the answer.
+    one. What the workers finished in the same time has no such edge (half the error in simulation), and neither has
+    their capacity. When the loop hardly waits, its own periods are the answer, less what came out of a stock left
+    from the start.
     """
     seen = throughput(burst, confidence)
     capacity = capacity_estimate(burst, confidence)
     if capacity is None or seen.value <= 0:
         return seen
     if data_wait_share(burst) < WAITING:
-        # A stock left from the start hides that the workers cannot keep up.
-        return _around(capacity.value, 2 * capacity.spread) if seen.value > capacity.high else seen
-    workers = burst.settings.num_workers
-    rounds = len(burst.period_s) // workers
-    if rounds == 0:
-        return capacity
-    period = mean_interval(burst.period_s[-rounds * workers :], confidence, workers)
-    rate = fmean(burst.samples) / period.value
-    relative = period.spread if math.isfinite(period.spread) else ONE_ROUND_SPREAD
-    if rate * DISAGREEMENT < capacity.value:
-        # Something besides the workers holds the loop up: slow samples in order, the pin thread.
-        return _around(rate, relative)
-    if rate > DISAGREEMENT * capacity.value:
-        return _around(capacity.value, max(capacity.spread, rate / capacity.value - 1))
-    weights = (1 / max(relative, 1e-3) ** 2, 1 / max(capacity.spread, 1e-3) ** 2)
-    value = (weights[0] * rate + weights[1] * capacity.value) / sum(weights)
-    return _around(value, 1 / math.sqrt(sum(weights)))
+        if seen.value > capacity.high:
+            return _around(capacity.value, 2 * capacity.spread)
+        return _without_stock(burst, seen)
+    made = made_samples_per_s(burst)
+    if made * DISAGREEMENT >= capacity.value:
+        return _around((made + capacity.value) / 2, max(capacity.spread, abs(made / capacity.value - 1), FINEST))
+    # Something besides the workers holds the loop up: slow samples in order, the pin thread.
+    relative = seen.spread if math.isfinite(seen.spread) else ONE_ROUND_SPREAD
+    both = _around((seen.value + min(made, seen.value * DISAGREEMENT)) / 2, max(relative, FINEST))
+    return _without_stock(burst, both)
+
+
+def made_samples_per_s(burst: Burst) -> float:
+    """Return what the workers finished a second during the burst."""
+    ends = [batch.start_s + batch.fetch_s + batch.collate_s for batch in burst.workers]
+    count = sum(burst.start_s <= end <= burst.end_s for end in ends)
+    duration_s = burst.end_s - burst.start_s
+    return count * fmean(burst.samples) / duration_s if duration_s > 0 and burst.samples else 0.0
+
+
+def stock_loss_per_s(burst: Burst) -> float:
+    """Return by how many batches a second the stock of ready batches shrank (0: it did not, or it is unknown)."""
+    quarter = len(burst.ready) // 4
+    if quarter == 0 or min(burst.ready) < 0:
+        return 0.0
+    lost = fmean(burst.ready[:quarter]) - fmean(burst.ready[-quarter:])
+    # Stocks breathe by a part of a round; a smaller change is no trend.
+    if lost < max(1.5, burst.settings.num_workers / 4):
+        return 0.0
+    return lost / (0.75 * sum(burst.period_s))
+
+
+def _without_stock(burst: Burst, seen: Estimate) -> Estimate:
+    """Return a rate less what came out of a shrinking stock of ready batches."""
+    lost = min(0.5, stock_loss_per_s(burst) * fmean(burst.samples) / seen.value)
+    return _around(seen.value * (1 - lost), max(seen.spread, 0.5 * lost)) if lost > STOCK_SHRINKS else seen
 
 
 def _around(value: float, relative: float) -> Estimate:

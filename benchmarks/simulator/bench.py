@@ -92,7 +92,7 @@ class SimulatedBench:
     def _stamps(self, run: Simulation, from_s: float, to_s: float) -> list[WorkerBatch]:
         put_s = self.workload.worker_put_s if run.workers else 0.0
         return [
-            WorkerBatch(made.worker, made.start_s, made.end_s - made.start_s - put_s, 0.0, made.cpu_s, made.idle_s)
+            WorkerBatch(made.worker, made.start_s, made.end_s - made.start_s - put_s, 0.0, max(0.0, made.cpu_s - put_s), made.idle_s)
             for made in run.finished
             if from_s <= made.end_s <= to_s
         ]

@@ -39,6 +39,7 @@ class _Worker:
     current: int = -1
     free_s: float = 0.0
     cpu_work_s: float = 0.0
+    core_from_s: float = 0.0
     new: bool = True
 
 
@@ -67,7 +68,7 @@ class Simulation:
         self._draws: list[tuple[float, float, float, float]] = []
         self._cpu_heap: list[tuple[float, int]] = []
         self._io_heap: list[tuple[float, int]] = []
-        self._cpu_clock = self._io_clock = 0.0
+        self._cpu_clock = self._io_clock = self._core_clock = 0.0
         self._next_worker = self._sent = self._handed = 0
         self._pin_free_s = self._gpu_free_s = self._gpu_previous_s = start_s
         self._asks_s = start_s
@@ -164,11 +165,16 @@ class Simulation:
             cpu += self.workload.lazy_open_s
             worker.new = False
         worker.current, worker.cpu_work_s = batch, cpu + self.workload.worker_put_s
-        self.made[batch] = Made(index, self.now_s, self.now_s - worker.free_s, cpu)
+        self.made[batch] = Made(index, self.now_s, self.now_s - worker.free_s)
         if io > 0:
             heappush(self._io_heap, (self._io_clock + io, index))
         else:
-            heappush(self._cpu_heap, (self._cpu_clock + worker.cpu_work_s, index))
+            self._compute(index)
+
+    def _compute(self, index: int) -> None:
+        worker = self.workers[index]
+        worker.core_from_s = self._core_clock
+        heappush(self._cpu_heap, (self._cpu_clock + worker.cpu_work_s, index))
 
     def _advance(self, asked_s: float) -> None:
         """Run to the next event: a finished read or computation, a pinned batch, a change of the rates."""
@@ -186,6 +192,9 @@ class Simulation:
         next_s = min(cpu_s, io_s, other_s)
         self._cpu_clock += cpu_rate * (next_s - self.now_s)
         self._io_clock += io_rate * (next_s - self.now_s)
+        # CPU time as the kernel counts it: the share of a core, slowed by caches and switches or not.
+        demand = (len(self._cpu_heap) + 1.0 + self.workload.background_cpus) / self.workload.cpus
+        self._core_clock += min(1.0, 1 / demand) * (next_s - self.now_s)
         starting = self.now_s < self._workers_up_s <= next_s
         self.now_s = next_s
         if starting:
@@ -194,13 +203,13 @@ class Simulation:
         elif next_s == cpu_s:
             self._finish(heappop(self._cpu_heap)[1])
         elif next_s == io_s:
-            index = heappop(self._io_heap)[1]
-            heappush(self._cpu_heap, (self._cpu_clock + self.workers[index].cpu_work_s, index))
+            self._compute(heappop(self._io_heap)[1])
 
     def _finish(self, index: int) -> None:
         worker = self.workers[index]
         made = self.made[worker.current]
         made.end_s = made.ready_s = self.now_s
+        made.cpu_s = self._core_clock - worker.core_from_s
         if self.settings.pin_memory:
             self._pin_free_s = max(self.now_s, self._pin_free_s) + self.workload.pin_s + 0.7 * self.workload.receive_s
             made.ready_s = self._pin_free_s
