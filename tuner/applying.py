@@ -11,10 +11,10 @@ from gputune import config as configs
 from gputune.errors import RecordError
 from gputune.lock import cache_folder
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
+from gputune.record import Outcome, Run, write_whole
 from gputune.record import load as load_run
-from gputune.record import write_whole
 from gputune.script import Script
-from gputune.store import list_runs, resolve
+from gputune.store import resolve, runs
 
 
 def load(reference: str | None, results_dir: Path, script: Script) -> configs.Config:
@@ -32,15 +32,22 @@ def load(reference: str | None, results_dir: Path, script: Script) -> configs.Co
 
 
 def _newest_for(script: Script, results_dir: Path) -> Path:
-    mine = script.command[:2] if script.path is None else [str(script.path)]
-    for folder in list_runs(results_dir):
-        run = load_run(folder)
-        theirs = run.command[:2] if script.path is None else [str((Path(run.cwd) / run.command[0]).resolve())]
-        if theirs == mine and run.recommendation is not None:
-            return folder
+    """Return the newest run that recommends settings for this script (or this module)."""
+    for stored in reversed(runs(results_dir)):
+        if stored.head is None or stored.head.outcome != Outcome.RECOMMENDED.value:
+            continue
+        if _is_same(load_run(stored.path), script):
+            return stored.path
     raise RecordError(
-        f"no run in {results_dir} recommends settings for {script.name}", f"first: gputune profile {' '.join(script.command)}"
+        f"no run in {results_dir} recommends settings for {script.name}",
+        f"make one with: gputune profile {' '.join(script.command)}",
     )
+
+
+def _is_same(run: Run, script: Script) -> bool:
+    if script.path is None:
+        return run.command[:2] == script.command[:2]
+    return (Path(run.cwd) / run.command[0]).resolve() == script.path
 
 
 def store(config: configs.Config) -> Path:

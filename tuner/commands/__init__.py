@@ -24,12 +24,12 @@ class Command(Protocol):
 
 VERBS: tuple[tuple[str, str], ...] = (
     ("profile", "Profile"),
-#    ("export", "Export"),
+    ("export", "Export"),
     ("run", "Run"),
-#    ("report", "Report"),
-#    ("compare", "Compare"),
-#    ("list", "List"),
-#    ("doctor", "Doctor"),
+    ("report", "Report"),
+    ("compare", "Compare"),
+    ("list", "List"),
+    ("doctor", "Doctor"),
 )
 """Module and class of every verb, in the order the help shows them."""
 
