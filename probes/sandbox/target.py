@@ -1,0 +1,266 @@
+"""Fork the user's command under the strongest protection that this machine allows."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from typing import Any, NamedTuple, NoReturn
+
+from gputune.probes.sandbox import confine, kernel, overlay, scratch, written
+
+MODES = ("overlay", "landlock", "copy")
+"""Strongest first; ``none`` only on demand."""
+_SETUP_LIMIT_S = 10.0
+"""A hung network mount must not hang the start."""
+_PLACEHOLDER = "@GPUTUNE_SCRATCH@"
+
+
+class StartFailed(Exception):
+    """The command could not be started; ``kind`` is ``not_found``, ``not_executable`` or ``unprotected``."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Attempt(NamedTuple):
+    """One way to start: a mode and, for the overlay, whether it takes a user namespace."""
+
+    mode: str
+    user: bool = False
+
+
+class Target:
+    """The forked command: confined, not yet running until :meth:`go`."""
+
+    def __init__(
+        self, pid: int, pipes: tuple[int, int], attempt: Attempt, protection: confine.Protection
+    ) -> None:
+        self.pid = pid
+        self.attempt = attempt
+        self.reasons: list[str] = []
+        self.copied: tuple[str, str, dict[str, tuple[int, ...]]] | None = None
+        self._status_fd, self._go_fd = pipes
+        self._protection = protection
+        self._memory_fd = -1
+        self._space: confine.Space | None = None
+
+    def adopt(self, space: confine.Space) -> None:
+        """Get hold of the writes, also of those in memory that only the namespace sees."""
+        self._space = space
+        if self._protection.in_memory:
+            inside = f"/proc/{self.pid}/root{space.main}/memory"
+            self._memory_fd = os.open(inside, os.O_RDONLY | os.O_DIRECTORY)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the tuner is told."""
+        assert self._space is not None
+        return {
+            "mode": self.attempt.mode,
+            "user_namespace": self.attempt.user,
+            "reason": "; ".join(self.reasons),
+            "notes": self._protection.notes,
+            "scratch": self._space.main,
+            "target_pid": self.pid,
+        }
+
+    @property
+    def _uppers(self) -> list[tuple[str, str]]:
+        assert self._space is not None
+        memory = f"{self._space.main}/memory/"
+        held = f"/proc/self/fd/{self._memory_fd}/"
+        return [
+            (path, held + upper[len(memory) :] if upper.startswith(memory) else upper)
+            for path, upper in self._protection.uppers
+        ]
+
+    @property
+    def written_roots(self) -> list[str]:
+        """Directories whose size counts against the limit."""
+        assert self._space is not None
+        copy = [self.copied[1]] if self.copied else []
+        return [self._space.temporary, *copy, *(upper for _, upper in self._uppers)]
+
+    def written(self, started_ns: int) -> written.Listing:
+        """Return what the command wrote; call once every process of it has ended."""
+        if self.copied:
+            return written.from_copy(*self.copied)
+        return written.from_uppers(self._uppers, started_ns)
+
+    def go(self) -> None:
+        """Let the command run.
+
+        Raises:
+            StartFailed: when it cannot be executed.
+        """
+        os.write(self._go_fd, b"!")
+        os.close(self._go_fd)
+        problem = _read_all(self._status_fd, None)
+        os.close(self._status_fd)
+        if problem:
+            os.waitpid(self.pid, 0)
+            message = json.loads(problem)
+            raise StartFailed(message["error"], "not_found" if message["missing"] else "not_executable")
+
+
+def start(request: confine.Request, space: confine.Space, pass_fds: list[int]) -> Target:
+    """Try the modes in order and return the first that holds.
+
+    Raises:
+        StartFailed: when none does.
+    """
+    reasons: list[str] = []
+    for attempt in _attempts(request.mode):
+        prepared = copied = None
+        ready = request
+        try:
+            if attempt.mode == "overlay":
+                prepared = confine.prepare_overlay(request, space, attempt.user)
+            if attempt.mode == "copy":
+                ready, manifest = confine.prepare_copy(request, space)
+                copied = (os.path.realpath(request.cwd), ready.cwd, manifest)
+            target = _fork(attempt, ready, space, prepared, pass_fds)
+        except OSError as error:
+            reasons.append(f"{_name(attempt)}: {error.strerror or error}")
+            continue
+        target.reasons, target.copied = reasons, copied
+        target.adopt(space)
+        return target
+    tried = "; ".join(reasons)
+    raise StartFailed(f"the user's files cannot be protected here ({tried})", "unprotected")
+
+
+def _attempts(mode: str) -> list[Attempt]:
+    found = []
+    for name in MODES if mode == "auto" else (mode,):
+        if name == "overlay" and os.geteuid() == 0:
+            found.append(
+                Attempt(name)
+            )  # no user namespace: files of foreign owners can be written, as always
+        found.append(Attempt(name, name == "overlay"))
+    return found
+
+
+def _name(attempt: Attempt) -> str:
+    kinds = {
+        "overlay": "private mounts",
+        "landlock": "Landlock",
+        "copy": "copy of the project",
+        "none": "no protection",
+    }
+    return kinds[attempt.mode] + (" in a user namespace" if attempt.user else "")
+
+
+def _fork(
+    attempt: Attempt,
+    request: confine.Request,
+    space: confine.Space,
+    prepared: overlay.Prepared | None,
+    pass_fds: list[int],
+) -> Target:
+    status_read, status_write = os.pipe()
+    go_read, go_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(status_read)
+        os.close(go_write)
+        _become(attempt, request, space, prepared, (status_write, go_read), pass_fds)
+    os.close(status_write)
+    os.close(go_read)
+    line = _read_line(status_read, _SETUP_LIMIT_S)
+    answer: dict[str, Any] = (
+        json.loads(line) if line else {"error": f"no answer within {_SETUP_LIMIT_S:.0f} s"}
+    )
+    if "error" in answer:
+        os.close(status_read)
+        os.close(go_write)
+        os.kill(pid, signal.SIGKILL)
+        if line:  # a process stuck in a dead mount cannot be reaped now; it is at the end
+            os.waitpid(pid, 0)
+        raise OSError(answer["error"])
+    uppers = tuple((path, upper) for path, upper in answer["uppers"])
+    protection = confine.Protection(uppers, tuple(answer["notes"]), answer["in_memory"])
+    return Target(pid, (status_read, go_write), attempt, protection)
+
+
+def _become(
+    attempt: Attempt,
+    request: confine.Request,
+    space: confine.Space,
+    prepared: overlay.Prepared | None,
+    pipes: tuple[int, int],
+    pass_fds: list[int],
+) -> NoReturn:
+    """In the child: protect, report, wait for the word, execute. Never returns into the keeper's code."""
+    status_fd, go_fd = pipes
+    try:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        try:
+            protection = confine.enter(attempt.mode, request, space, prepared, attempt.user)
+            os.chdir(request.cwd)
+        except OSError as error:
+            _send(status_fd, {"error": error.strerror or str(error)})
+            os._exit(1)
+        _send(status_fd, protection._asdict())
+        if os.read(go_fd, 1) == b"!":
+            _execute(request, space, attempt, status_fd, pass_fds)
+    finally:
+        os._exit(1)
+
+
+def _execute(
+    request: confine.Request, space: confine.Space, attempt: Attempt, status_fd: int, fds: list[int]
+) -> None:
+    environment = _environment(request, space, attempt)
+    for descriptor in fds:
+        os.set_inheritable(descriptor, True)
+    # Python ignores these two and blocks what the keeper watches; the command must find what a shell gives it.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    try:
+        os.execvpe(request.argv[0], request.argv, environment)
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        _send(status_fd, {"error": f"cannot run {request.argv[0]}: {error.strerror}", "missing": missing})
+
+
+def _environment(request: confine.Request, space: confine.Space, attempt: Attempt) -> dict[str, str]:
+    environment = {
+        name: value.replace(_PLACEHOLDER, space.temporary) for name, value in request.environment.items()
+    }
+    environment[scratch.MARK] = space.main
+    if attempt.mode != "none":
+        environment["TMPDIR"] = space.temporary
+    return environment
+
+
+def _send(descriptor: int, message: dict[str, Any]) -> None:
+    data = json.dumps(message).encode() + b"\n"
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _read_line(descriptor: int, limit_s: float) -> bytes:
+    data = b""
+    end = time.monotonic() + limit_s
+    while not data.endswith(b"\n"):
+        chunk = _read_all(descriptor, max(0.0, end - time.monotonic()), once=True)
+        if not chunk:
+            return b""
+        data += chunk
+    return data
+
+
+def _read_all(descriptor: int, limit_s: float | None, once: bool = False) -> bytes:
+    data = b""
+    while True:
+        if not select.select([descriptor], [], [], limit_s)[0]:
+            return data
+        chunk = os.read(descriptor, 65536)
+        data += chunk
+        if once or not chunk:
+            return data
