@@ -9,7 +9,23 @@ from gputune.probes.sandbox import landlock, overlay, scratch, treecopy
 from gputune.probes.sandbox.layout import World, arrange, child_directories, parse_mounts, unprotected, within
 
 NO_UPPER = frozenset(
-    ["nfs", "nfs4", "overlay", "vfat", "exfat", "cifs", "smb3", "9p", "lustre", "ceph", "fuseblk", "ntfs3", "ramfs", "squashfs", "iso9660"]
+    [
+        "nfs",
+        "nfs4",
+        "overlay",
+        "vfat",
+        "exfat",
+        "cifs",
+        "smb3",
+        "9p",
+        "lustre",
+        "ceph",
+        "fuseblk",
+        "ntfs3",
+        "ramfs",
+        "squashfs",
+        "iso9660",
+    ]
 )
 """File systems that cannot hold the writes of an overlay (``fuse.*`` cannot either)."""
 
@@ -75,7 +91,8 @@ def prepare_overlay(request: Request, space: Space, user: bool) -> overlay.Prepa
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         mounts = parse_mounts(file.read())
     home = os.path.realpath(request.environment.get("HOME", "/"))
-    project = tuple(dict.fromkeys([*request.project, *([home] if os.path.isdir(home) else [])]))
+    named = [*request.project, *([home] if os.path.isdir(home) else [])]
+    project = tuple(dict.fromkeys([*named, *(_own_top(path) for path in named)] if user else named))
     kept = tuple(
         os.path.realpath(path) for path in [*request.kept, *request.writable] if os.path.exists(path)
     )
@@ -128,6 +145,16 @@ def _scratch_on(device: int, path: str, request: Request, space: Space, mounts: 
     return []
 
 
+def _own_top(path: str) -> str:
+    """Return the highest directory above ``path`` down from which everything on the way belongs to this user."""
+    while path != "/":
+        parent = os.stat(os.path.dirname(path))
+        if (parent.st_uid, parent.st_gid) != (os.geteuid(), os.getegid()):
+            break
+        path = os.path.dirname(path)
+    return path
+
+
 def _device(path: str) -> int:
     try:
         return os.stat(path).st_dev
@@ -167,6 +194,12 @@ def _shared_notes(request: Request, prepared: overlay.Prepared) -> list[str]:
     world = World(prepared.mounts, request.project, (), False, child_directories)
     notes = [
         f"files directly in {path} are not protected: other programs share it" for path in unprotected(world)
+    ]
+    frozen = [place.path for place in prepared.places if place.treatment == "frozen"]
+    notes += [
+        f"files directly in {path} are read-only during the probe: other file systems are mounted below it"
+        for path in frozen
+        if within(path, request.project)
     ]
     status = os.stat(request.cwd)
     foreign = status.st_gid not in (os.getegid(), 65534) or status.st_uid != os.geteuid()

@@ -21,7 +21,32 @@ _LEFT_READ_ONLY = ("/boot", "/lost+found")
 _SYSTEM = ("/usr", "/etc", "/boot", "/var", "/snap", "/lib")
 _SHARED_MEMORY = ("tmpfs", "ramfs", "hugetlbfs")
 _PSEUDO = frozenset(
-    ["proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "mqueue", "debugfs", "tracefs", "securityfs", "bpf", "pstore", "configfs", "fusectl", "hugetlbfs", "binfmt_misc", "autofs", "efivarfs", "rpc_pipefs", "nsfs", "ramfs", "selinuxfs", "fuse.portal", "fuse.gvfsd-fuse"]
+    [
+        "proc",
+        "sysfs",
+        "devtmpfs",
+        "devpts",
+        "cgroup",
+        "cgroup2",
+        "mqueue",
+        "debugfs",
+        "tracefs",
+        "securityfs",
+        "bpf",
+        "pstore",
+        "configfs",
+        "fusectl",
+        "hugetlbfs",
+        "binfmt_misc",
+        "autofs",
+        "efivarfs",
+        "rpc_pipefs",
+        "nsfs",
+        "ramfs",
+        "selinuxfs",
+        "fuse.portal",
+        "fuse.gvfsd-fuse",
+    ]
 )
 
 
@@ -88,11 +113,10 @@ def arrange(world: World) -> list[Place]:
     kept = [path for path in world.kept if not within("/", [path]) and path not in world.project]
     places.update(dict.fromkeys(kept, "kept"))
     for path in world.project:
-        if (
-            path not in (*ZONES, "/")
-            and within(path, (*ZONES, *kept))
-            and not within(path, ["/proc", "/sys"])
-        ):
+        if path in (*ZONES, "/") or within(path, ["/proc", "/sys"]):
+            continue
+        # In a user namespace a directory of a foreign owner above the project could not be copied up.
+        if world.locked or within(path, (*ZONES, *kept)):
             _cover(world, path, places)
     return [Place(path, places[path]) for path in sorted(places, key=lambda path: (path.count("/"), path))]
 
@@ -103,17 +127,13 @@ def unprotected(world: World) -> list[str]:
 
 
 def _place_mount(world: World, mount: Mount, places: dict[str, str]) -> None:
-    in_zone = within(mount.point, ZONES)
-    if (
-        mount.point in ZONES
-        or (in_zone and mount.kind in _SHARED_MEMORY)
-        or within(mount.point, ["/proc", "/sys"])
-    ):
+    in_zone = within(mount.point, ZONES) and not within(mount.point, world.project)
+    if mount.point in ZONES or within(mount.point, ["/proc", "/sys"]):
         return
     if mount.kind in _PSEUDO or "ro" in mount.options:
         if not in_zone:
             places[mount.point] = "kept"
-    else:
+    elif not (in_zone and mount.kind in _SHARED_MEMORY):
         _cover(world, mount.point, places)
 
 

@@ -181,15 +181,16 @@ def _copy_attributes(descriptor: int, upper: str) -> None:
 
 def listening_sockets(places: list[Place]) -> list[str]:
     """Return the paths of Unix sockets that lie where an overlay would hide them."""
-    overlaid = [place.path for place in places if place.treatment == "overlay"]
-    kept = [place.path for place in places if place.treatment == "kept"]
+    treatments = {place.path: place.treatment for place in places}
     found: set[str] = set()
     with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as table:
         for line in table:
             _, slash, rest = line.rstrip("\n").partition(" /")
             path = slash.strip() + rest
-            if slash and within(path, overlaid) and not within(path, kept):
-                found.add(path)
+            while slash and path not in treatments and path not in ("", "/"):
+                path = os.path.dirname(path)
+            if treatments.get(path) == "overlay":
+                found.add(slash.strip() + rest)
     return sorted(found)[:MAX_SOCKETS]
 
 
