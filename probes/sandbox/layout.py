@@ -127,7 +127,8 @@ def unprotected(world: World) -> list[str]:
 
 
 def _place_mount(world: World, mount: Mount, places: dict[str, str]) -> None:
-    in_zone = within(mount.point, ZONES) and not within(mount.point, world.project)
+    inside = [path for path in world.project if path not in ZONES and within(path, ZONES)]
+    in_zone = within(mount.point, ZONES) and not within(mount.point, inside)
     if mount.point in ZONES or within(mount.point, ["/proc", "/sys"]):
         return
     if mount.kind in _PSEUDO or "ro" in mount.options:
