@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from gputune.probes.sandbox import landlock, overlay, scratch, treecopy
+from gputune.probes.sandbox import landlock, overlay, scratch
 from gputune.probes.sandbox.layout import World, arrange, child_directories, parse_mounts, unprotected, within
 
 NO_UPPER = frozenset(
@@ -216,6 +216,8 @@ def prepare_copy(request: Request, space: Space) -> tuple[Request, dict[str, tup
     Raises:
         OSError: when the project is too large or cannot be read.
     """
+    from gputune.probes.sandbox import treecopy  # shutil costs 3 ms, and copies are the last resort
+
     original = os.path.realpath(request.cwd)
     copy = os.path.join(space.main, "copy")
     if within(space.main, [original]):

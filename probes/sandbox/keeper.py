@@ -7,7 +7,7 @@ second one; the end of that second pipe means that the tuner is gone, by whateve
 from __future__ import annotations
 
 import gc
-import json
+import marshal
 import os
 import resource
 import select
@@ -130,7 +130,7 @@ class Keeper:
         self._orders += data
         *lines, self._orders = self._orders.split(b"\n")
         for line in lines:
-            self._stop(target, float(json.loads(line)["stop_s"]), "stopped")
+            self._stop(target, float(line), "stopped")
         return True
 
     def _stop(self, target: Target, grace_s: float, reason: str) -> None:
@@ -158,6 +158,8 @@ class Keeper:
         return [path for path in (space.all if space else []) if not scratch.remove(path)]
 
     def _say(self, message: dict[str, Any]) -> None:
+        import json  # loaded while the child set itself up
+
         data = json.dumps(message).encode() + b"\n"
         try:
             while data:
@@ -176,7 +178,7 @@ def main(config_fd: int) -> NoReturn:
     """Run the command that the configuration on ``config_fd`` describes and end as it ended."""
     gc.disable()  # lives for one command and allocates little
     with os.fdopen(config_fd, "rb") as file:
-        config = json.load(file)
+        config = marshal.load(file)  # from the same interpreter, over a pipe of its own
     status = Keeper(config).run()
     sys.stdout.flush()
     if os.WIFSIGNALED(status):

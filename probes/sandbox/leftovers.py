@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 
 _FOLDER = "/dev/shm"
-_TORCH_SEGMENT = re.compile(r"torch_(\d+)_")
 
 
 def remove_shared_memory(pids: set[int]) -> list[str]:
@@ -21,9 +19,10 @@ def remove_shared_memory(pids: set[int]) -> list[str]:
     except OSError:
         return []
     for name in names:
-        match = _TORCH_SEGMENT.match(name)
+        pid = name.removeprefix("torch_").partition("_")[0]
         path = os.path.join(_FOLDER, name)
-        if match and int(match[1]) in pids and not os.path.exists(f"/proc/{match[1]}"):
+        ours = name.startswith("torch_") and pid.isdigit() and int(pid) in pids
+        if ours and not os.path.exists(f"/proc/{pid}"):
             try:
                 os.unlink(path)
             except OSError:

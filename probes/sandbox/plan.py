@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import marshal
 import os
 import re
 import select
@@ -136,7 +137,7 @@ class Keeper:
         """End the command and all it started: SIGTERM, after ``grace_s`` SIGKILL. Return its status as ``wait`` does."""
         if self._orders_fd >= 0:
             with contextlib.suppress(BrokenPipeError):  # the keeper has ended by itself meanwhile
-                os.write(self._orders_fd, json.dumps({"stop_s": grace_s}).encode() + b"\n")
+                os.write(self._orders_fd, f"{grace_s}\n".encode())
         status = self.wait(grace_s + _BURIAL_LIMIT_S)
         if status is None:
             self._process.kill()
@@ -265,7 +266,7 @@ def launch(
     keeper = Keeper(process, report_read, orders_write)
     try:
         with os.fdopen(config_write, "wb") as file:
-            file.write(json.dumps(config).encode())
+            file.write(marshal.dumps(config))
         keeper.await_start()
     except BaseException:
         keeper.stop(0.0)

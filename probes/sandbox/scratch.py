@@ -5,7 +5,6 @@ A scratch directory has a random name, mode 0700 and a file that says which proc
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import stat
@@ -15,7 +14,7 @@ from collections.abc import Iterable
 from gputune.probes.sandbox import reap
 
 PREFIX = ".gputune-"
-OWNER_FILE = "owner.json"
+OWNER_FILE = "owner"
 MARK = "GPUTUNE_SCRATCH"
 """Environment variable of every probed process: the scratch directory it writes to."""
 _ORPHAN_AGE_S = 3600.0
@@ -37,9 +36,8 @@ def create(base: str) -> str:
     # tempfile and shutil together cost the keeper 15 ms of imports: a random name is all it needs here.
     path = os.path.join(base, PREFIX + os.urandom(6).hex())
     os.mkdir(path, 0o700)
-    owner = {**_host(), "pid": os.getpid(), "started": reap.start_ticks(os.getpid())}
     with open(os.path.join(path, OWNER_FILE), "w", encoding="utf-8") as file:
-        json.dump(owner, file)
+        file.write("\n".join((*_host(), str(os.getpid()), str(reap.start_ticks(os.getpid())))))
     return path
 
 
@@ -129,10 +127,11 @@ def _environment(pid: int) -> list[bytes]:
         return []  # another user's, or gone
 
 
-def _host() -> dict[str, str | int]:
+def _host() -> tuple[str, str, str]:
+    """Return what makes a process id unique: host, boot and process namespace."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read().strip()
-    return {"host": os.uname().nodename, "boot": boot, "pid_namespace": os.stat("/proc/self/ns/pid").st_ino}
+    return os.uname().nodename, boot, str(os.stat("/proc/self/ns/pid").st_ino)
 
 
 def _is_stale(entry: os.DirEntry[str]) -> bool:
@@ -141,15 +140,14 @@ def _is_stale(entry: os.DirEntry[str]) -> bool:
         return False
     try:
         with open(os.path.join(entry.path, OWNER_FILE), encoding="utf-8") as file:
-            owner = json.load(file)
+            host, boot, namespace, pid, started = file.read().split("\n")
         here = _host()
-        if owner["host"] != here["host"]:
+        if host != here[0]:
             return False  # a home shared by machines: the owner may live on another one
-        if owner["boot"] != here["boot"]:
+        if boot != here[1]:
             return True
-        alive = reap.start_ticks(int(owner["pid"])) == owner["started"]
-        return bool(owner["pid_namespace"] == here["pid_namespace"] and not alive)
-    except (OSError, ValueError, KeyError, TypeError):
+        return namespace == here[2] and reap.start_ticks(int(pid)) != int(started)
+    except (OSError, ValueError):
         return (
             time.time() - status.st_mtime > _ORPHAN_AGE_S
         )  # killed before it could sign; nothing else looks so

@@ -31,4 +31,7 @@ os.makedirs("old_root", exist_ok=True)
 assert libc.syscall(PIVOT_ROOT, b".", b"old_root") == 0
 os.chdir("/")
 assert libc.umount2(b"/old_root", MNT_DETACH) == 0
-os.execv(sys.executable, [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "drive.py"), request])
+os.execv(
+    sys.executable,
+    [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "drive.py"), request],
+)
