@@ -1,4 +1,4 @@
-"""Bring one process into one kind of protection: what the keeper prepares before the fork, and the child does after."""
+"""Bring one process into one kind of protection: prepared before the fork, done after."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _scratch_on(device: int, path: str, request: Request, space: Space, mounts: 
 
 
 def _own_top(path: str) -> str:
-    """Return the highest directory above ``path`` down from which everything on the way belongs to this user."""
+    """Return the highest directory above ``path`` from which down all belongs to this user."""
     while path != "/":
         parent = os.stat(os.path.dirname(path))
         if (parent.st_uid, parent.st_gid) != (os.geteuid(), os.getegid()):

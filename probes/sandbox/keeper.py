@@ -1,7 +1,7 @@
 """The parent process of the user's command: confines it, watches it, buries it and everything it started.
 
-The keeper itself stays outside the sandbox. It talks JSON lines to the tuner over one inherited pipe and obeys a
-second one; the end of that second pipe means that the tuner is gone, by whatever signal, and everything ends.
+The keeper itself stays outside the sandbox. It talks JSON lines to the tuner over one inherited pipe and
+obeys a second one; the end of that one means that the tuner is gone, by whatever signal: everything ends.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from gputune.probes.sandbox import confine, kernel, leftovers, reap, scratch
 from gputune.probes.sandbox.target import StartFailed, Target, start
 
 _FORWARDED = {
-    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
-    signal.SIGCONT, signal.SIGTSTP,
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP,
 }  # fmt: skip
 _PARENT_DIED = signal.SIGRTMIN + 5
 _LINGER_S = 1.0

@@ -1,7 +1,7 @@
 """Entry point of the keeper: ``python -I -S keeper_start.py DESCRIPTOR``.
 
-Without ``site`` an installed or editable gputune cannot be imported, and importing the whole package would cost
-more than the sandbox does. So the package names are bound to this folder alone.
+Without ``site`` an installed or editable gputune cannot be imported, and importing the whole package would
+cost more than the sandbox does. So the package names are bound to this folder alone.
 """
 
 import os

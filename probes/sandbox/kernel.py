@@ -1,4 +1,4 @@
-"""The few Linux system calls the keeper needs and Python does not offer, as functions that raise ``OSError``."""
+"""The few Linux system calls that Python does not offer, as functions that raise ``OSError``."""
 
 from __future__ import annotations
 

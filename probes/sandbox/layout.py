@@ -71,7 +71,7 @@ class World(NamedTuple):
 
     mounts: dict[str, Mount]
     project: tuple[str, ...]
-    """Directories the script certainly works in: its cwd, its own directory, directories named as arguments."""
+    """Directories the script certainly works in: its cwd, directories named as arguments."""
     kept: tuple[str, ...]
     """Paths that pass through: caches, private temporary directory, what the caller keeps writable."""
     locked: bool
@@ -159,4 +159,4 @@ def child_directories(path: str) -> list[str]:
         with os.scandir(path) as entries:
             return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
     except OSError:
-        return []  # what cannot be listed by the user cannot be overlaid either; it stays behind the read-only root
+        return []  # what the user cannot list cannot be overlaid either; it stays behind the read-only root

@@ -1,7 +1,7 @@
 """Enter the sandbox: a private mount namespace in which every write is diverted to the scratch space.
 
-Runs in the child that becomes the user's command, between fork and exec; the namespace and all its mounts vanish
-with the last process in it, so there is nothing to unmount, whoever is killed.
+Runs in the child that becomes the user's command, between fork and exec; the namespace and all its mounts
+vanish with the last process in it, so there is nothing to unmount, whoever is killed.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
-"""The tuner's side of the sandbox: start a command under protection, wait for it, stop it, read what it wrote."""
+"""The tuner's side of the sandbox: start a protected command, wait for it, stop it, read what it wrote."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import marshal
 import os
-import re
 import select
 import subprocess
 import sys
@@ -19,17 +17,14 @@ from typing import Any, Literal
 import msgspec
 
 from gputune.probes.sandbox import landlock, scratch
+from gputune.probes.sandbox.caches import caches, keep_compile_cache
+from gputune.probes.sandbox.records import Confinement, Ended, Written
 
 Mode = Literal["auto", "overlay", "landlock", "copy", "none"]
 DEFAULT_SCRATCH_LIMIT_BYTES = 20 << 30
 _START_LIMIT_S = 300.0
 """A copy of a large project may take this long; everything else takes milliseconds."""
 _BURIAL_LIMIT_S = 30.0
-_CACHES = (
-    ("HF_HOME", "~/.cache/huggingface"), ("HF_HUB_CACHE", ""), ("HF_DATASETS_CACHE", ""), ("TORCH_HOME", "~/.cache/torch"),
-    ("XDG_CACHE_HOME", "~/.cache"), ("TRITON_CACHE_DIR", "~/.triton/cache"), ("TORCHINDUCTOR_CACHE_DIR", ""),
-    ("TORCH_EXTENSIONS_DIR", ""), ("CUDA_CACHE_PATH", "~/.nv/ComputeCache"),
-)  # fmt: skip
 
 
 class SandboxUnavailable(Exception):
@@ -42,63 +37,10 @@ class CommandNotStarted(Exception):
     """The command itself cannot be executed; the message says why."""
 
 
-class Confinement(msgspec.Struct, frozen=True, kw_only=True):
-    """Which protection holds for a running command."""
-
-    mode: str
-    """``overlay`` (writes are diverted), ``landlock`` (denied), ``copy`` (of the project) or ``none``."""
-    user_namespace: bool = False
-    reason: str = ""
-    """Why no stronger protection was possible; empty for the strongest."""
-    notes: list[str] = []
-    """What the user should know: read-only directories, writes that go to another disk."""
-    scratch: str = ""
-    target_pid: int = 0
-    setup_s: float = 0.0
-    """From the start of the keeper's work to the protected command, its interpreter's start not included."""
-
-    def __str__(self) -> str:
-        sentences = {
-            "overlay": "your files are protected: everything the script writes goes to a scratch space",
-            "landlock": "your files are protected: the script may not write to them (a write fails)",
-            "copy": "the script works on a copy of its directory; writes by absolute path elsewhere are real",
-            "none": "your files are NOT protected: the script writes for real",
-        }
-        return sentences[self.mode] + (f" ({self.reason})" if self.reason else "")
-
-
-class Written(msgspec.Struct, frozen=True, kw_only=True):
-    """One file the command wrote."""
-
-    path: str
-    action: str
-    """``created``, ``changed``, ``deleted`` or ``renamed``."""
-    bytes: int
-    renamed_from: str = ""
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """How the command ended and what was buried with it."""
-
-    status: int
-    """Exit status, or minus the signal number."""
-    reason: str = ""
-    """``stopped``, ``tuner_gone`` or ``scratch_limit: ...``; empty when the command ended by itself."""
-    killed: int = 0
-    """Processes the command left behind that had to be ended."""
-    left: list[int] = []
-    """Processes that could not be ended."""
-    not_removed: list[str] = []
-    """Scratch directories that are still there; the next run tries again."""
-    files: int = 0
-    bytes: int = 0
-    written: list[Written] = []
-
-
 class Keeper:
     """A running, protected command. Use :func:`launch` to make one.
 
-    Use it as a context manager, or call :meth:`wait` or :meth:`stop`: both release its descriptors at the end.
+    Use it as a context manager or call :meth:`wait` or :meth:`stop`: both release its descriptors.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], report_fd: int, orders_fd: int) -> None:
@@ -122,7 +64,7 @@ class Keeper:
         """Wait until the command has ended and everything is cleaned up.
 
         Returns:
-            The command's exit status (minus the signal number when a signal ended it); None after ``timeout_s``.
+            The command's exit status (minus the number of its signal); None after ``timeout_s``.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while self._report_fd >= 0:
@@ -134,7 +76,7 @@ class Keeper:
         return self._finish()
 
     def stop(self, grace_s: float = 2.0) -> int:
-        """End the command and all it started: SIGTERM, after ``grace_s`` SIGKILL. Return its status as ``wait`` does."""
+        """End the command and all it started: SIGTERM, after ``grace_s`` SIGKILL. Returns its status."""
         if self._orders_fd >= 0:
             with contextlib.suppress(BrokenPipeError):  # the keeper has ended by itself meanwhile
                 os.write(self._orders_fd, f"{grace_s}\n".encode())
@@ -199,9 +141,8 @@ class Keeper:
         self.wait()
         if message and message["kind"] != "unprotected":
             raise CommandNotStarted(message["error"])
-        raise SandboxUnavailable(
-            message["error"] if message else f"the keeper gave no answer (status {self._process.returncode})"
-        )
+        silent = f"the keeper gave no answer (status {self._process.returncode})"
+        raise SandboxUnavailable(message["error"] if message else silent)
 
 
 def launch(
@@ -227,8 +168,8 @@ def launch(
         env: its whole environment; ``TMPDIR`` is replaced by a private directory unless ``mode`` is ``none``.
         pass_fds: descriptors it inherits under the same numbers.
         mode: ``auto`` takes the strongest protection there is, and refuses without any.
-        scratch_limit_bytes: the command is killed once it has written more, or more than half of the free disk.
-        passthrough: caches that are used for real; None for the usual ones (:func:`caches`).
+        scratch_limit_bytes: the command is killed once it has written more, or half of the free disk.
+        passthrough: caches that are used for real; None for the usual ones.
         keep_writable: further paths that are used for real.
         own_session: keep Ctrl-C at the terminal from the command; the tuner decides what it means.
 
@@ -238,7 +179,7 @@ def launch(
     """
     kept = caches(env) if passthrough is None else passthrough
     request = {
-        "argv": list(argv), "cwd": str(cwd), "environment": _environment(env, mode), "mode": mode,
+        "argv": list(argv), "cwd": str(cwd), "environment": dict(env) if mode == "none" else keep_compile_cache(env), "mode": mode,
         "limit_bytes": scratch_limit_bytes, "kept": [str(path) for path in kept],
         "writable": [str(path) for path in keep_writable],
     }  # fmt: skip
@@ -274,16 +215,8 @@ def launch(
     return keeper
 
 
-def caches(env: Mapping[str, str]) -> list[Path]:
-    """Return the caches that a probe uses for real, so that it neither downloads nor compiles again."""
-    home = env.get("HOME", "/")
-    names = [env.get(variable) or usual for variable, usual in _CACHES]
-    paths = [Path(home + name[1:] if name.startswith("~/") else name) for name in names if name]
-    return list(dict.fromkeys(path for path in paths if path.is_dir()))
-
-
 def probe(cwd: Path | None = None) -> str:
-    """Return one sentence for ``gputune doctor``: what protection there is here, and why not a stronger one."""
+    """Return one sentence for ``gputune doctor``: what protection there is here, and why no stronger one."""
     try:
         with launch(["true"], cwd=cwd or Path.cwd(), env=os.environ) as keeper:
             keeper.wait(30.0)
@@ -301,14 +234,3 @@ def probe(cwd: Path | None = None) -> str:
     if found.mode == "overlay" and landlock.version():
         parts.append(f"Landlock ABI {landlock.version()} as fallback")
     return "sandbox: " + ", ".join(parts + found.notes)
-
-
-def _environment(env: Mapping[str, str], mode: Mode) -> dict[str, str]:
-    """Keep torch's compile cache, whose default lies in the TMPDIR that the sandbox replaces."""
-    environment = dict(env)
-    if mode != "none" and "TORCHINDUCTOR_CACHE_DIR" not in environment:
-        user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser())
-        cache = os.path.join(environment.get("TMPDIR") or "/tmp", f"torchinductor_{user}")
-        if os.path.isdir(cache):
-            environment["TORCHINDUCTOR_CACHE_DIR"] = cache
-    return environment

@@ -1,7 +1,7 @@
 """End every process that descends from the keeper, however it tried to get away.
 
-The keeper is a child subreaper: what forks twice or starts a session of its own becomes the keeper's child when
-its parent ends, so the tree below the keeper is complete.
+The keeper is a child subreaper: what forks twice or starts a session of its own becomes the keeper's
+child when its parent ends, so the tree below the keeper is complete.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def parents() -> dict[int, int]:
 
 
 def stat_fields(pid: int) -> list[str]:
-    """Return the fields of ``/proc/PID/stat`` after the name (state first), empty when the process is gone."""
+    """Return the fields of ``/proc/PID/stat`` after the name (state first), empty once it is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()
@@ -65,11 +65,13 @@ def collect_zombies(statuses: dict[int, int]) -> None:
 
 
 def end_all(linger_s: float, statuses: dict[int, int], deadline_s: float = 10.0) -> tuple[set[int], set[int]]:
-    """End every descendant of this process: first leave them ``linger_s``, then SIGTERM, then SIGKILL until none is left.
+    """End every descendant of this process.
+
+    They are left alone for ``linger_s``, then get SIGTERM, then SIGKILL until none is left.
 
     Returns:
-        The processes that had to be signalled, and those that could not be ended (another user's, or stuck in the
-        kernel) within ``deadline_s``.
+        The processes that had to be signalled, and those that could not be ended (another user's, or stuck
+        in the kernel) within ``deadline_s``.
     """
     signalled: set[int] = set()
     _until(linger_s, statuses)

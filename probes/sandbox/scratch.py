@@ -58,7 +58,7 @@ def used_bytes(paths: Iterable[str]) -> int:
 
 
 def remove(path: str) -> bool:
-    """Remove a scratch directory with everything in it, also what the script made read-only; False if it stays."""
+    """Remove a scratch directory with everything in it, also what was made read-only; False if it stays."""
     for _ in range(3):
         try:
             _remove_tree(path)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import marshal
 import os
-import select
 import signal
-import time
 from typing import Any, NamedTuple, NoReturn
 
-from gputune.probes.sandbox import confine, kernel, overlay, scratch, written
+from gputune.probes.sandbox import confine, kernel, overlay, scratch, wire, written
 
 MODES = ("overlay", "landlock", "copy")
 """Strongest first; ``none`` only on demand."""
@@ -98,7 +95,7 @@ class Target:
         """
         os.write(self._go_fd, b"!")
         os.close(self._go_fd)
-        message = _receive(self._status_fd, None)  # the pipe closes when the command is executed
+        message = wire.receive(self._status_fd, None)  # the pipe closes when the command is executed
         os.close(self._status_fd)
         if message:
             os.waitpid(self.pid, 0)
@@ -171,7 +168,7 @@ def _fork(
     os.close(go_read)
     import json  # noqa: F401 - the keeper needs it next, and loads it while the child is at work
 
-    received = _receive(status_read, _SETUP_LIMIT_S)
+    received = wire.receive(status_read, _SETUP_LIMIT_S)
     answer = received or {"error": f"no answer within {_SETUP_LIMIT_S:.0f} s"}
     if "error" in answer:
         os.close(status_read)
@@ -201,9 +198,9 @@ def _become(
             protection = confine.enter(attempt.mode, request, space, prepared, attempt.user)
             os.chdir(request.cwd)
         except OSError as error:
-            _send(status_fd, {"error": error.strerror or str(error)})
+            wire.send(status_fd, {"error": error.strerror or str(error)})
             os._exit(1)
-        _send(status_fd, protection._asdict())
+        wire.send(status_fd, protection._asdict())
         if os.read(go_fd, 1) == b"!":
             _execute(request, space, attempt, status_fd, pass_fds)
     finally:
@@ -216,7 +213,7 @@ def _execute(
     environment = _environment(request, space, attempt)
     for descriptor in fds:
         os.set_inheritable(descriptor, True)
-    # Python ignores these two and blocks what the keeper watches; the command must find what a shell gives it.
+    # Python ignores these two and blocks what the keeper watches; the command finds what a shell gives it.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
@@ -224,7 +221,7 @@ def _execute(
         os.execvpe(request.argv[0], request.argv, environment)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        _send(status_fd, {"error": f"cannot run {request.argv[0]}: {error.strerror}", "missing": missing})
+        wire.send(status_fd, {"error": f"cannot run {request.argv[0]}: {error.strerror}", "missing": missing})
 
 
 def _environment(request: confine.Request, space: confine.Space, attempt: Attempt) -> dict[str, str]:
@@ -235,27 +232,3 @@ def _environment(request: confine.Request, space: confine.Space, attempt: Attemp
     if attempt.mode != "none":
         environment["TMPDIR"] = space.temporary
     return environment
-
-
-def _send(descriptor: int, message: dict[str, Any]) -> None:
-    """Send one message to the keeper; marshal, because the child is the same interpreter and json costs 7 ms."""
-    body = marshal.dumps(message)
-    data = len(body).to_bytes(4, "little") + body
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _receive(descriptor: int, limit_s: float | None) -> dict[str, Any] | None:
-    """Return one message, None when the other end closed the pipe or the time is over."""
-    end = None if limit_s is None else time.monotonic() + limit_s
-    data = b""
-    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "little"):
-        left = None if end is None else max(0.0, end - time.monotonic())
-        if not select.select([descriptor], [], [], left)[0]:
-            return None
-        chunk = os.read(descriptor, 65536)
-        if not chunk:
-            return None
-        data += chunk
-    message: dict[str, Any] = marshal.loads(data[4:])
-    return message

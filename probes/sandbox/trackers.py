@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SCRATCH = "@GPUTUNE_SCRATCH@"
-"""In an environment value: replaced by the private temporary directory of the probe when the command starts."""
+"""In an environment value: replaced by the probe's private temporary directory when the command starts."""
 _MAX_SOURCE_BYTES = 1 << 20
 _UPLOADS = re.compile(
     r"push_to_hub\s*=\s*True|\.push_to_hub\(|\bupload_folder\(|\bupload_file\(|upload_large_folder\("
@@ -22,23 +22,25 @@ class Tracker(NamedTuple):
     name: str
     module: str
     variables: dict[str, str]
-    quiet: dict[str, tuple[str, ...]]
-    """Values a user may have set already that are quiet enough to be left alone."""
+    quiet: tuple[str, ...] = ()
+    """Values of those variables that a user may have set already and that are left alone."""
 
 
+_QUIET = ("offline", "disabled")
 TRACKERS = (
-    Tracker("Weights & Biases", "wandb", {"WANDB_MODE": "offline"}, {"WANDB_MODE": ("offline", "disabled", "dryrun")}),
-    Tracker("MLflow", "mlflow", {"MLFLOW_TRACKING_URI": f"file:{SCRATCH}/mlruns"}, {}),
+    Tracker("Weights & Biases", "wandb", {"WANDB_MODE": "offline"}, (*_QUIET, "dryrun")),
+    Tracker("MLflow", "mlflow", {"MLFLOW_TRACKING_URI": f"file:{SCRATCH}/mlruns"}),
     Tracker(
-        "Comet", "comet_ml",
+        "Comet",
+        "comet_ml",
         {"COMET_MODE": "OFFLINE", "COMET_START_ONLINE": "0", "COMET_OFFLINE_DIRECTORY": f"{SCRATCH}/comet"},
-        {"COMET_MODE": ("offline", "disabled")},
+        _QUIET,
     ),
-    Tracker("Neptune", "neptune", {"NEPTUNE_MODE": "offline"}, {"NEPTUNE_MODE": ("offline", "disabled", "debug")}),
-    Tracker("Neptune Scale", "neptune_scale", {"NEPTUNE_MODE": "offline"}, {"NEPTUNE_MODE": ("offline", "disabled")}),
-    Tracker("ClearML", "clearml", {"CLEARML_OFFLINE_MODE": "1"}, {"CLEARML_OFFLINE_MODE": ("1", "true")}),
-    Tracker("SwanLab", "swanlab", {"SWANLAB_MODE": "offline"}, {"SWANLAB_MODE": ("offline", "disabled", "local")}),
-)  # fmt: skip
+    Tracker("Neptune", "neptune", {"NEPTUNE_MODE": "offline"}, (*_QUIET, "debug")),
+    Tracker("Neptune Scale", "neptune_scale", {"NEPTUNE_MODE": "offline"}, (*_QUIET, "debug")),
+    Tracker("ClearML", "clearml", {"CLEARML_OFFLINE_MODE": "1"}, ("1", "true")),
+    Tracker("SwanLab", "swanlab", {"SWANLAB_MODE": "offline"}, (*_QUIET, "local")),
+)
 
 
 def offline_environment(
@@ -59,7 +61,7 @@ def offline_environment(
         changes = {
             name: value
             for name, value in tracker.variables.items()
-            if environment.get(name, "").lower() not in tracker.quiet.get(name, ())
+            if env.get(name, "").lower() not in tracker.quiet
         }
         environment.update(changes)
         if changes and can_import(tracker.module):

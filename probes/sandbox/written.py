@@ -102,7 +102,7 @@ def fingerprint(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _pair_renames(found: list[_Found], moved: dict[str, str], started_ns: int) -> list[Entry]:
-    """A new file older than the script, as large and as old as a deleted one, is that file under a new name."""
+    """A new file older than the script, as large and as old as a deleted one, is that file renamed."""
     gone: dict[tuple[int, int], list[str]] = {}
     for path, action, _, original in found:
         if action == "deleted" and original is not None and stat.S_ISREG(original.st_mode):

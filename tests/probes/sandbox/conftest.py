@@ -1,4 +1,4 @@
-"""A project worth protecting, a picture of it, and a way to run commands in the sandbox as root and as anybody."""
+"""A project worth protecting, a picture of it, and a way to run commands in the sandbox as anybody."""
 
 import hashlib
 import json
@@ -61,8 +61,8 @@ def picture(tree):
             {} if path.is_symlink() else {name: os.getxattr(path, name) for name in os.listxattr(path)}
         )
         found[str(path)] = (
-            status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns, status.st_ctime_ns,
-            status.st_ino, content, attributes,
+            status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns,
+            status.st_ctime_ns, status.st_ino, content, attributes,
         )  # fmt: skip
     return found
 
@@ -108,7 +108,7 @@ def user(request):
 
 @pytest.fixture(params=["under /tmp", "elsewhere"])
 def place(request):
-    """Projects under /tmp need an overlay of their own; all others are covered by that of their top directory."""
+    """Projects under /tmp need an overlay of their own; that of the top directory covers all others."""
     if request.param == "under /tmp":
         return "/tmp"
     folder = Path(__file__).parents[3] / ".cache"

@@ -1,6 +1,6 @@
-"""Runs one command in the sandbox and prints what came of it as JSON; started by the tests, also as another user.
+"""Runs one command in the sandbox and prints what came of it as JSON; also as another user.
 
-Usage: drive.py '{"argv": [...], "cwd": "...", ...keyword arguments of launch, "stop_after_s": 1, "grace_s": 1}'
+Usage: drive.py '{"argv": [...], "cwd": "...", ...arguments of launch..., "stop_after_s": 1, "grace_s": 1}'
 """
 
 import ctypes

@@ -23,8 +23,8 @@ def test_landlock_denies_every_writer(drive, make_project, user, picture, target
 @pytest.mark.parametrize(
     "command",
     [
-        "echo x >> log.csv", ": > log.csv", "rm log.csv", "mv log.csv other", "mkdir x", "ln -s a b", "ln log.csv l",
-        "mkfifo p", "rmdir doomed/a || rm -r doomed", "sqlite3 runs.db 'insert into runs values (2)'",
+        "echo x >> log.csv", ": > log.csv", "rm log.csv", "mv log.csv other", "mkdir x", "ln -s a b",
+        "ln log.csv l", "mkfifo p", "rm -r doomed", "sqlite3 runs.db 'insert into runs values (2)'",
         "truncate -s 0 log.csv", "echo x > ../home/file",
     ],
 )  # fmt: skip
@@ -57,10 +57,8 @@ def test_a_copy_takes_the_writes(drive, make_project, user, picture, targets, as
     home = tree.parent / "home"
     before = picture(tree)
 
-    code = "open('log.csv', 'a').write('x'); import os; os.remove('gone.txt'); open('new', 'w').write('abc'); print(os.getcwd())"
-    result = drive(
-        [sys.executable, "-S", "-c", code], tree, nobody=user, mode="copy", env={"HOME": str(home)}
-    )
+    command = ["sh", "-c", "echo x >> log.csv; rm gone.txt; echo abc > new; pwd"]
+    result = drive(command, tree, nobody=user, mode="copy", env={"HOME": str(home)})
 
     assert result.status == 0, result.output
     assert picture(tree) == before
@@ -101,7 +99,7 @@ def test_without_protection_writes_are_real_and_that_is_said(drive, make_project
 
 FORBID_NAMESPACES = """
 import ctypes, os, struct, sys
-BPF = [(0x20, 0, 0, 0), (0x15, 0, 1, {unshare}), (0x06, 0, 0, 0x00050001), {landlock} (0x06, 0, 0, 0x7fff0000)]
+BPF = [(0x20, 0, 0, 0), (0x15, 0, 1, {unshare}), (6, 0, 0, 0x00050001), {landlock} (6, 0, 0, 0x7fff0000)]
 code = b"".join(struct.pack("<HBBI", *line) for line in BPF)
 buffer = ctypes.create_string_buffer(code)
 program = struct.pack("<HxxxxxxQ", len(BPF), ctypes.addressof(buffer))
@@ -109,7 +107,7 @@ libc = ctypes.CDLL(None)
 assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program) == 0
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-"""A seccomp filter as Docker's default one: unshare (and, on demand, landlock_create_ruleset) answers EPERM."""
+"""A seccomp filter as Docker's default one: unshare (on demand also landlock_create_ruleset) fails."""
 
 
 @pytest.mark.parametrize(

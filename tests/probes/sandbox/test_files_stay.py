@@ -36,8 +36,9 @@ def test_what_was_written_is_listed_with_its_fate(drive, make_project, user, tar
     assert fate[f"{name}/copy.pt"]["action"] == "created"
     assert fate[f"{name}/gone.txt"]["action"] == "deleted"
     assert fate[f"{name}/doomed"]["action"] == "deleted"
-    assert fate[f"{name}/new/deep/child, of: a shell.txt"] == {
-        "path": f"{name}/new/deep/child, of: a shell.txt", "action": "created", "bytes": 6, "renamed_from": "",
+    child = f"{name}/new/deep/child, of: a shell.txt"
+    assert fate[child] == {
+        "path": child, "action": "created", "bytes": 6, "renamed_from": "",
     }  # fmt: skip
     assert fate[f"{tree.parent}/home/.vandal"]["action"] == "created"
     assert result.ended["files"] == len(fate)
@@ -193,7 +194,7 @@ def test_a_file_system_mounted_inside_the_project_is_protected(drive, disk, user
     assert (disk / "data").read_text() == "precious"
     assert (disk.parent / "log.csv").read_text() == "step,loss\n1,0.5\n"
     assert result.output.startswith("preciousx\n"), (result.output, result.confinement)
-    # The kernel lets nobody but root lay an overlay around a mount: then writes beside it fail, and that is said.
+    # The kernel lets nobody but root lay an overlay around a mount: writes beside it fail, which is said.
     assert bool(result.status) == user
     assert any("read-only" in note for note in result.confinement["notes"]) == user
 

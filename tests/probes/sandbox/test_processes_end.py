@@ -282,7 +282,7 @@ def test_the_start_takes_milliseconds(make_project):
 
 
 def test_a_probe_from_a_thread_outlives_the_thread(make_project):
-    """The parent-death signal is sent when the starting thread ends; the command must not be stopped by that."""
+    """The parent-death signal is sent when the starting thread ends; that must stop nothing."""
     import threading
 
     from gputune.probes.sandbox import plan
