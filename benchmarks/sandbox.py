@@ -3,8 +3,8 @@
     python benchmarks/sandbox.py [--repeats 15] [--output results/reference/sandbox.json]
 
 A start is timed from ``launch()`` to the running command (``true``), beside the same command started
-by ``subprocess`` alone. An open is open + read + close of a small warm file; all kinds take turns. The figures are
-medians over the repeats; of the start also the least, to which other programs can only add.
+by ``subprocess`` alone. An open is open + read + close of a small warm file; all kinds take turns. The
+figures are medians over the repeats; of the start also the least, to which other programs can only add.
 """
 
 from __future__ import annotations

@@ -195,6 +195,8 @@ def _shared_notes(request: Request, prepared: overlay.Prepared) -> list[str]:
     notes = [
         f"files directly in {path} are not protected: other programs share it" for path in unprotected(world)
     ]
+    if "/" in request.project:
+        notes.append("files directly in / are read-only during the probe")
     frozen = [place.path for place in prepared.places if place.treatment == "frozen"]
     notes += [
         f"files directly in {path} are read-only during the probe: other file systems are mounted below it"

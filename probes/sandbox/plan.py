@@ -179,7 +179,8 @@ def launch(
     """
     kept = caches(env) if passthrough is None else passthrough
     request = {
-        "argv": list(argv), "cwd": str(cwd), "environment": dict(env) if mode == "none" else keep_compile_cache(env), "mode": mode,
+        "argv": list(argv), "cwd": str(cwd), "mode": mode,
+        "environment": dict(env) if mode == "none" else keep_compile_cache(env),
         "limit_bytes": scratch_limit_bytes, "kept": [str(path) for path in kept],
         "writable": [str(path) for path in keep_writable],
     }  # fmt: skip
