@@ -180,9 +180,10 @@ def enter(
     """
     if mode == "overlay":
         assert prepared is not None
+        shared = _shared_notes(request, prepared)  # before: inside, foreign owners cannot be told apart
         overlay.enter_namespace(user)
         entered = overlay.Builder(prepared, user).build()
-        notes = (*_shared_notes(request, prepared), *entered.notes)
+        notes = (*shared, *entered.notes)
         return Protection(tuple(entered.uppers), notes, entered.in_memory)
     if mode == "landlock":
         landlock.restrict(["/dev", "/proc", space.main, *request.kept, *request.writable])
@@ -204,7 +205,7 @@ def _shared_notes(request: Request, prepared: overlay.Prepared) -> list[str]:
         if within(path, request.project)
     ]
     status = os.stat(request.cwd)
-    foreign = status.st_gid not in (os.getegid(), 65534) or status.st_uid != os.geteuid()
+    foreign = status.st_gid != os.getegid() or status.st_uid != os.geteuid()
     if os.geteuid() != 0 and foreign and os.access(request.cwd, os.W_OK):
         notes.append(
             f"{request.cwd} belongs to another user or group: writing to existing files there may fail"

@@ -200,6 +200,9 @@ def _become(
         except OSError as error:
             wire.send(status_fd, {"error": error.strerror or str(error)})
             os._exit(1)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next protection gets its chance
+            wire.send(status_fd, {"error": f"{type(error).__name__}: {error}"})
+            os._exit(1)
         wire.send(status_fd, protection._asdict())
         if os.read(go_fd, 1) == b"!":
             _execute(request, space, attempt, status_fd, pass_fds)

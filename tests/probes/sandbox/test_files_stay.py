@@ -164,6 +164,21 @@ def test_temporary_files_go_with_the_probe(drive, make_project, user):
     assert not Path(folder).exists()
 
 
+def test_a_project_of_a_foreign_group_is_safe_and_its_limits_are_announced(drive, make_project, picture):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files to another group")
+    tree = make_project(nobody=True)
+    for path in (tree, tree / "log.csv"):
+        os.chown(path, -1, 0)
+        path.chmod(0o777)
+    before = picture(tree)
+
+    result = drive(["sh", "-c", "echo x >> log.csv"], tree, nobody=True, mode="overlay")
+
+    assert picture(tree) == before
+    assert any("belongs to another user or group" in note for note in result.confinement["notes"])
+
+
 @pytest.fixture
 def disk(make_project, user):
     """A file system of its own inside a project."""
