@@ -6,15 +6,10 @@ Every wait has a deadline, and whatever happens the whole process tree is gone w
 from __future__ import annotations
 
 import os
-import shutil
-import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import psutil
 
 from gputune.probes import attach
 from gputune.probes.channel import Channel, ChannelClosed, ChannelTimeout
@@ -30,6 +25,8 @@ from gputune.probes.protocol import (
     TrialFailed,
     Trouble,
 )
+from gputune.probes.sandbox import plan, trackers
+from gputune.probes.sandbox.records import Confinement, Ended
 
 EXIT_GRACE_S = 3.0
 
@@ -41,11 +38,12 @@ class TargetGone(Exception):
         status: exit status as a shell shows it (128 + n for signal n); ``None`` if it could not be had.
         goodbye: what the agent said last, if the script ended by itself.
         tail: the end of what it printed.
+        reason: why the sandbox ended it (scratch limit); empty when it ended by itself.
     """
 
-    def __init__(self, status: int | None, goodbye: Goodbye | None, tail: str) -> None:
-        super().__init__(f"the script ended with status {status}")
-        self.status, self.goodbye, self.tail = status, goodbye, tail
+    def __init__(self, status: int | None, goodbye: Goodbye | None, tail: str, reason: str = "") -> None:
+        super().__init__(f"the script ended with status {status}" + (f" ({reason})" if reason else ""))
+        self.status, self.goodbye, self.tail, self.reason = status, goodbye, tail, reason
 
 
 class TargetHangs(Exception):
@@ -57,7 +55,7 @@ class TargetTrouble(Exception):
 
 
 class Target:
-    """One run of the user's script under conduct.
+    """One run of the user's script under conduct, in the sandbox.
 
     Args:
         command: the full command line, starting with the Python interpreter.
@@ -65,7 +63,13 @@ class Target:
         scope: ``self`` for a script of our interpreter, ``tree`` for a launcher.
         config: settings to apply at construction (fresh-process trials), or ``None``.
         log: file for the script's output.
+        mode: which protection of the user's files to use; ``none`` lets the script write for real.
+        scratch_limit_bytes: what the script may write before it is ended.
         on_progress: called with texts the agent sends while it works.
+
+    Raises:
+        gputune.probes.sandbox.plan.SandboxUnavailable: no protection can be had here.
+        gputune.probes.sandbox.plan.CommandNotStarted: the command cannot be executed.
     """
 
     def __init__(
@@ -76,26 +80,32 @@ class Target:
         scope: str = "self",
         config: Path | None = None,
         log: Path | None = None,
+        mode: plan.Mode = "auto",
+        scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
         on_progress: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._on_progress = on_progress
         self._goodbye: Goodbye | None = None
-        self._scratch = Path(tempfile.mkdtemp(prefix="gputune-"))
         self.started_s = time.monotonic()
         order_read, order_write = os.pipe()
         event_read, event_write = os.pipe()
         output_read, output_write = os.pipe()
-        # Sockets of multiprocessing and other temporary files go where we can remove them when we kill the script.
-        base = {**os.environ, "TMPDIR": str(self._scratch)}
+        quiet, self.announcements = trackers.offline_environment(os.environ)
         # The pid is not known yet; 0 makes the agent look at its own descriptors first.
         env = attach.environment(
-            base, mode="probe", scope=scope, channel=f"0:{order_read}:{event_write}", config=str(config or "")
+            quiet, mode="probe", scope=scope, channel=f"0:{order_read}:{event_write}", config=str(config or "")
         )
+        ours = [order_write, event_read, output_read]
         try:
-            self._process = subprocess.Popen(
+            self._keeper = plan.launch(
                 list(command), cwd=cwd, env=env, pass_fds=(order_read, event_write), stdin=_stdin(),
-                stdout=output_write, stderr=output_write, start_new_session=True,
+                stdout=output_write, stderr=output_write, mode=mode, scratch_limit_bytes=scratch_limit_bytes,
+                keep_writable=[] if config is None else [config],
             )
+        except BaseException:
+            for fd in ours:
+                os.close(fd)
+            raise
         finally:
             for fd in (order_read, event_write, output_write):
                 os.close(fd)
@@ -104,8 +114,18 @@ class Target:
 
     @property
     def pid(self) -> int:
-        """Process id of the script."""
-        return self._process.pid
+        """Process id of the command we started."""
+        return self._keeper.target_pid
+
+    @property
+    def confinement(self) -> Confinement:
+        """Which protection of the user's files holds."""
+        return self._keeper.confinement
+
+    @property
+    def ended(self) -> Ended | None:
+        """How the command ended and what it wrote; ``None`` while it runs."""
+        return self._keeper.ended
 
     def hello(self, timeout_s: float) -> Hello:
         """Wait until the agent has found the training loader.
@@ -155,59 +175,28 @@ class Target:
 
     def _gone(self) -> TargetGone:
         """Collect the exit status of a script that has closed its end of the channel."""
-        try:
-            code = self._process.wait(EXIT_GRACE_S)
-        except subprocess.TimeoutExpired:
-            return TargetGone(None, self._goodbye, self.output_tail(0.1))
-        return TargetGone(128 - code if code < 0 else code, self._goodbye, self.output_tail())
+        status = self._keeper.wait(EXIT_GRACE_S)
+        if status is not None and status < 0:
+            status = 128 - status
+        return TargetGone(status, self._goodbye, self.output_tail(), self._reason())
 
-    def wait(self, timeout_s: float) -> TargetGone | None:
-        """Return how the script ended, or ``None`` when it is still running after ``timeout_s``."""
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return None
-        return self._gone()
+    def _reason(self) -> str:
+        ended = self._keeper.ended
+        return ended.reason if ended is not None else ""
 
     def output_tail(self, timeout_s: float = 1.0) -> str:
         """Return the end of what the script printed."""
         return self._output.tail(timeout_s)
 
     def stop(self) -> None:
-        """Kill the script with everything it started and remove its temporary files; stopping twice does nothing."""
-        family = self._descendants()
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        for process in family:
-            _kill(process)
-        self._process.wait()
-        psutil.wait_procs(family, timeout=EXIT_GRACE_S)
-        self._channel.close()
-        _remove_shared_memory({process.pid for process in family} | {self._process.pid})
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        """End the script with everything it started and remove its scratch space; stopping twice does nothing.
 
-    def _descendants(self) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
+        No grace: the script's own exit code (a last checkpoint, an upload) must not run in a probe.
+        """
+        self._keeper.stop(0.0)
+        self._channel.close()
 
 
 def _stdin() -> int | None:
     """Pass input through unless it is the terminal, which belongs to the tuner while it conducts."""
     return subprocess.DEVNULL if os.isatty(0) else None
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return
-
-
-def _remove_shared_memory(pids: set[int]) -> None:
-    """Remove segments of workers that were killed between creating and unlinking one (torch names them by pid)."""
-    folder = Path("/dev/shm")
-    for pid in pids:
-        for segment in folder.glob(f"torch_{pid}_*"):
-            segment.unlink(missing_ok=True)

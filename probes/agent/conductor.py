@@ -153,21 +153,30 @@ class Conductor:
     def _conducted(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
         if self._complete:
             self._answer()
-        while True:
-            if self._builder is None:
-                self._obey(iterator, attached)
-                if self._released:
-                    return original(iterator)
-            try:
-                return self._fetch(iterator, attached, original)
-            except StopIteration:
+        if self._builder is None:
+            self._obey(iterator, attached)
+        if self._builder is None:
+            return self._unmeasured(iterator, attached, original)
+        try:
+            return self._fetch(iterator, attached, original)
+        except StopIteration:
+            raise
+        except Exception as error:
+            builder = self._builder
+            if builder.order.settings == self._own or not self._hot_swap:
                 raise
-            except Exception as error:
-                builder = self._builder
-                assert builder is not None
-                if builder.order.settings == self._own or not self._hot_swap:
-                    raise
-                self._undo(iterator, attached, builder, error)
+            self._undo(iterator, attached, builder, error)
+        # What failed is repeated with the user's own settings: an error of the user's comes up again, as it would
+        # have without us, and anything else was the trial's.
+        return self._unmeasured(iterator, attached, original)
+
+    def _unmeasured(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
+        batch = original(iterator)
+        _forget_yielded(iterator)
+        attached.fresh = False
+        attached.site.batches += 1
+        self._batches += 1
+        return batch
 
     def _fetch(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
         builder = self._builder
@@ -230,7 +239,7 @@ class Conductor:
         current = settings_of(attached.loader)
         if not self._hot_swap and order.settings != current:
             self._say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
-            return self._obey(iterator, attached)
+            return
         self._ring.drain()
         self._interludes.take()
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
@@ -241,9 +250,8 @@ class Conductor:
                 if order.settings == self._own:
                     raise
                 self._undo(iterator, attached, builder, error)
-                return self._obey(iterator, attached)
+                return
         builder.began(time.monotonic() - builder.start_s)
-        return None
 
     def _undo(self, iterator: Any, attached: Attached, builder: BurstBuilder, error: Exception) -> None:
         """Put the user's own settings back, repeat what was under way, and tell the tuner why."""

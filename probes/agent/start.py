@@ -99,7 +99,9 @@ def _watch_worker_info(dataloader: types.ModuleType, ring: clock.Ring) -> None:
     original = worker.get_worker_info
 
     def get_worker_info() -> Any:
-        ring.note_worker_info()
+        # Torch's own collate function asks, too; only the dataset's question means that it shards itself.
+        if not sys._getframe(1).f_globals.get("__name__", "").startswith("torch.utils.data."):
+            ring.note_worker_info()
         return original()
 
     get_worker_info.__doc__ = original.__doc__
@@ -143,9 +145,19 @@ def _keep_tracebacks_clean() -> None:
     shown = sys.excepthook
 
     def excepthook(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
-        shown(kind, error, _without(trace, here))
+        clean = _cleaned(error, here)
+        shown(kind, clean, clean.__traceback__)
 
     sys.excepthook = excepthook
+
+
+def _cleaned(error: BaseException, folder: str) -> BaseException:
+    """Take our frames out of an exception and of all it was caused by."""
+    current: BaseException | None = error
+    while current is not None:
+        current.__traceback__ = _without(current.__traceback__, folder)
+        current = current.__cause__ or current.__context__
+    return error
 
 
 def _without(trace: types.TracebackType | None, folder: str) -> types.TracebackType | None:

@@ -89,7 +89,22 @@ def end_all(linger_s: float, statuses: dict[int, int], deadline_s: float = 10.0)
             signalled.add(pid)
         time.sleep(_STEP_S)
         collect_zombies(statuses)
+    _reap_the_last(statuses)
     return signalled, descendants(os.getpid())
+
+
+def _reap_the_last(statuses: dict[int, int], limit_s: float = 0.25) -> None:
+    """Wait for children that are dying or dead already, so that no zombie is left to an init that never reaps."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid:
+            statuses[pid] = status
+        else:
+            time.sleep(_STEP_S)
 
 
 def _until(seconds: float, statuses: dict[int, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
+from gputune.probes.protocol import Length
 from gputune.probes.target import TargetGone, TargetHangs
 
 
@@ -50,7 +51,7 @@ def test_the_users_error_surfaces_during_a_trial_too(conduct):
     conducted = conduct("faulty.py", "raises-in-getitem")
     with pytest.raises(TargetGone) as caught:
         for _ in range(20):
-            conducted._measure(False, 10.0, __import__("gputune.probes.protocol", fromlist=["Length"]).Length(), num_workers=2)
+            conducted._measure(False, 10.0, Length(), num_workers=2)
     assert caught.value.tail.strip().endswith("ValueError: sample 400 is broken")
 
 

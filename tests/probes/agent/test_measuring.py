@@ -27,7 +27,7 @@ def test_the_ceiling_is_the_speed_without_loading(conduct):
     ceiling = conducted.burst(replay=True, num_workers=0, length=STEADY)
     assert stats.data_wait_share(ceiling) < 0.05
     step_s = 16 / stats.samples_per_s(ceiling)
-    assert stats.busy_s(alone) == pytest.approx(step_s, rel=0.5)
+    assert 0.4 < stats.busy_s(alone) / step_s < 2.5
 
 
 @pytest.mark.timing
