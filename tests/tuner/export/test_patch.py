@@ -28,7 +28,9 @@ NONE = Settings()
 
 def git(folder: Path, *arguments: str, text: bytes | None = None) -> str:
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    done = subprocess.run(["git", "-C", str(folder), *arguments], input=text, capture_output=True, timeout=20, env=environment)
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], input=text, capture_output=True, timeout=20, env=environment
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
@@ -73,7 +75,7 @@ STYLES = {
     "only the data": "loader = DataLoader(data)\n",
     "hanging, trailing comma": "loader = DataLoader(\n    data,\n    batch_size=2,\n)\n",
     "hanging, no trailing comma": "loader = DataLoader(\n    data,\n    batch_size=2\n)\n",
-    "hanging, comments": "loader = DataLoader(\n    data,  # all\n    batch_size=2,  # two, (small)\n    # end\n)\n",
+    "with comments": "loader = DataLoader(\n    data,  # all\n    batch_size=2,  # 2, (a)\n    # b\n)\n",
     "hanging, comment, no comma": "loader = DataLoader(\n    data,\n    batch_size=2  # two, really)\n)\n",
     "hanging, several a line": "loader = DataLoader(\n    data, batch_size=2,\n    shuffle=True,\n)\n",
     "aligned": "loader = DataLoader(data, batch_size=2,\n                    shuffle=True)\n",
@@ -81,7 +83,9 @@ STYLES = {
     "parenthesised value": "loader = DataLoader((data), batch_size=(2))\n",
     "parenthesised last": "loader = DataLoader((\n    data\n))\n",
     "qualified": "loader = torch.utils.data.DataLoader(data, batch_size=2)\n",
-    "star args": "args = (data,)\nloader = DataLoader(*args, num_workers=0, prefetch_factor=None, pin_memory=False)\n",
+    "star args": (
+        "a = (data,)\nloader = DataLoader(*a, num_workers=0, prefetch_factor=None, pin_memory=False)\n"
+    ),
     "alias": "from torch.utils.data import DataLoader as DL\nloader = DL(data)\n",
     "assigned alias": "Loader = DataLoader\nloader = Loader(data)\n",
     "inside a call": "loader = dict(a=DataLoader(data, batch_size=2), b=[1])['a']\n",
@@ -90,7 +94,7 @@ STYLES = {
     "string with a bracket": "loader = DataLoader(data, multiprocessing_context=None or 'fork' + ')#'[2:])\n",
     "backslash": "loader = \\\n    DataLoader(data, \\\n               batch_size=2)\n",
     "nested call last": "loader = DataLoader(data, collate_fn=dict(a=list)['a'])\n",
-    "method": "class Module:\n    def make(self):\n        return None\n\n\nloader = DataLoader(\n\tdata,\n\tbatch_size=2,\n)\n",
+    "method": "class Module:\n    pass\n\n\nloader = DataLoader(\n\tdata,\n\tbatch_size=2,\n)\n",
     "unicode": "名 = 'häß'; loader = DataLoader(data, batch_size=len('ä'))  # ünï\n",
     "semicolon": "x = 1; loader = DataLoader(data, num_workers = 0); y = 2\n",
     "no newline at the end": "loader = DataLoader(data)",
@@ -178,13 +182,21 @@ def test_dropping_workers_clears_what_torch_refuses_without_them(tmp_path: Path)
 
 
 def test_a_subclass_is_patched_where_it_calls_its_base(tmp_path: Path) -> None:
-    body = "class Mine(DataLoader):\n    def __init__(self, data):\n        super().__init__(data, batch_size=2)\n\n\nloader = Mine(data)\n"
+    body = (
+        "class Mine(DataLoader):\n    def __init__(self, data):\n"
+        "        super().__init__(data, batch_size=2)\n"
+        "\n\nloader = Mine(data)\n"
+    )
     file, _ = write(tmp_path, HEAD + body)
-    run = make_run(file, (HEAD + body).split("\n").index("        super().__init__(data, batch_size=2)") + 1, loader_class="Mine")
+    run = make_run(
+        file,
+        (HEAD + body).split("\n").index("        super().__init__(data, batch_size=2)") + 1,
+        loader_class="Mine",
+    )
     assert loader_of(applied(tmp_path, file, run)) == WANTED
 
 
-# ---- what is left alone ---------------------------------------------------------------------------------------
+# ---- what is left alone
 def test_values_from_configuration_are_named_with_their_line_and_not_touched(tmp_path: Path) -> None:
     body = (
         "import argparse\n"
@@ -234,7 +246,9 @@ def test_without_a_hash_a_newer_file_and_a_contradicting_literal_are_refused(tmp
         patch.render(run)
     os.utime(file, (1e9, 1e9))
     assert "num_workers=3" in patch.render(run)
-    other = msgspec.structs.replace(run, loader=factory.site(file=str(file), line=line, settings=Settings.make(num_workers=7)))
+    other = msgspec.structs.replace(
+        run, loader=factory.site(file=str(file), line=line, settings=Settings.make(num_workers=7))
+    )
     with pytest.raises(InconclusiveError, match="says num_workers=0, the run saw num_workers=7"):
         patch.render(other)
 
