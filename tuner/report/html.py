@@ -1,12 +1,12 @@
 """One self-contained page: no network, light and dark, phone to wide, printable; figures are inline SVG.
 
 The stored run is embedded as JSON (element ``run-data``), without the raw series of trials where the page
-would grow beyond :data:`gputune.report.embed.MAX_DATA_BYTES`.
+would grow beyond :data:`gputune.report.embed.MAX_DATA_BYTES`. The patch alone is not in the
+run: it is shown when the script still lies where it was measured, else the page says why not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -242,9 +242,5 @@ def _tried(run: Run) -> str:
 
 
 def _missing(run: Run) -> str:
-    return _list("missing", "Not measured", run.missing)
-
-
-def _list(identity: str, title: str, sentences: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return _section(identity, title, f'<ul class="plain">{items}</ul>') if items else ""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in run.missing)
+    return _section("missing", "Not measured", f'<ul class="plain">{items}</ul>') if items else ""
