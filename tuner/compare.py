@@ -11,6 +11,7 @@ from gputune import ledger, stats
 from gputune.errors import InconclusiveError
 from gputune.probes.burst import Burst
 from gputune.record import Run
+from gputune.timeline import measured
 
 MOVED_SHARE = 0.01
 """A ledger line that moved by less than this share of a step did not move."""
@@ -66,7 +67,7 @@ def of(a: Run, b: Run) -> Comparison:
 
 
 def judge(ratio: stats.Estimate) -> Change:
-    """Return the verdict: the interval must exclude 1 and the effect must matter; otherwise same, or too noisy to tell."""
+    """Return the verdict: a change needs an interval without 1 and an effect that matters."""
     effect = stats.MIN_EFFECT
     if ratio.low > 1 and ratio.value >= 1 + effect:
         return Change.FASTER
@@ -79,11 +80,11 @@ def judge(ratio: stats.Estimate) -> Change:
 def _log_rate(run: Run) -> tuple[float, float]:
     """Return the logarithm of a run's throughput and the half-width of its 95 % interval.
 
-    With the user's bursts of a proof there are several separate stretches, whose spread holds the drift of the
-    machine; a baseline alone only knows its own.
+    The user's bursts of a proof are separate stretches, whose spread holds the drift of the machine; a
+    baseline alone only knows its own.
     """
-    bursts = [run.baseline] if run.baseline and run.baseline.period_s else []
-    bursts += [pair.user for pair in run.proof.pairs if pair.user.period_s] if run.proof else []
+    bursts = [run.baseline] if measured(run.baseline) else []
+    bursts += [pair.user for pair in run.proof.pairs if measured(pair.user)] if run.proof else []
     if not bursts:
         raise InconclusiveError(
             f"run {run.id} measured nothing to compare", f"see why: gputune report {run.id}"

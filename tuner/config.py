@@ -55,7 +55,7 @@ def from_run(run: record.Run) -> Config:
     """
     if run.recommendation is None or run.loader is None:
         raise InconclusiveError(
-            f"run {run.id} recommends nothing ({run.outcome.value.replace('_', ' ')}), so there is nothing to export",
+            f"run {run.id} recommends nothing ({run.outcome.value.replace('_', ' ')}): nothing to export",
             f"see why: gputune report {run.id}",
         )
     site = run.loader
@@ -69,14 +69,16 @@ def from_run(run: record.Run) -> Config:
         role=site.role,
         settings=run.recommendation.settings,
     )
-    return Config(tool_version=run.tool_version, created_at=run.created_at, command=list(run.command), loaders=[loader])
+    return Config(
+        tool_version=run.tool_version, created_at=run.created_at, command=list(run.command), loaders=[loader]
+    )
 
 
 def load(path: Path) -> Config:
     """Read a configuration (json, yaml or toml by suffix), or take it from a results folder or ``run.json``.
 
     Raises:
-        RecordError: missing, unreadable, too large, malformed, of a newer schema, or holding impossible values.
+        RecordError: missing, unreadable, too large, malformed, of a newer schema, or with impossible values.
         InconclusiveError: a run that recommends nothing.
     """
     if path.is_dir() or path.name == record.RUN_FILE:
@@ -169,7 +171,7 @@ def _check(settings: Settings, where: str) -> None:
 
 
 def hash_sources(sites: Iterable[LoaderSite]) -> dict[str, str]:
-    """Return the SHA-256 of each readable file that constructs a loader, for :attr:`gputune.record.Run.sources`."""
+    """Return the SHA-256 of each readable file that constructs a loader: ``Run.sources``."""
     found = {}
     for file in {site.file for site in sites}:
         path = Path(file)

@@ -1,14 +1,16 @@
 """The ledger of a burst: where the wall time went, line by line. Pure functions of a stored burst.
 
-Two columns that must not be mixed. ``burst_s`` is what happened inside the burst and adds up to its wall time.
-``step_s`` is what an average step costs in a long run: events are amortised at their true frequency, so that an
-epoch end met once in a burst of 40 batches counts once per epoch and not 25 times too often.
+Two columns that must not be mixed. ``burst_s`` is what happened inside the burst and adds up to its wall
+time;
+``step_s`` is what an average step costs in a long run: events are amortised at their true frequency, so that
+an epoch end met once in a burst of 40 batches counts once per epoch and not 25 times too often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
+from itertools import pairwise
 from statistics import fmean, median
 
 import msgspec
@@ -16,7 +18,7 @@ import msgspec
 from gputune import words
 from gputune.probes.burst import Burst, Stall, StallKind
 from gputune.probes.protocol import LoaderSite
-from gputune.timeline import Interval, length, measured_from_s, subtract, union
+from gputune.timeline import Interval, length, measured, measured_from_s, subtract, union
 
 
 class Line(Enum):
@@ -97,7 +99,7 @@ def of_burst(burst: Burst, site: LoaderSite | None = None) -> Ledger | None:
         site: the loader, for the length of an epoch and the role of other loaders.
     """
     count = len(burst.period_s)
-    if not count or sum(burst.period_s) <= 0:
+    if not measured(burst):
         return None
     events = _events(burst)
     epoch = site.batches_per_epoch if site else None
@@ -156,7 +158,7 @@ def _inside(stall: Stall, intervals: list[Interval]) -> bool:
 
 
 def _gap(stalls: list[Stall]) -> float | None:
-    gaps = [later.batch - earlier.batch for earlier, later in zip(stalls, stalls[1:], strict=False)]
+    gaps = [later.batch - earlier.batch for earlier, later in pairwise(stalls)]
     return median(gaps) if gaps else None
 
 
@@ -179,10 +181,10 @@ def _amortise(line: Line, events: _Events, burst: Burst, epoch: int | None) -> t
 
 def _not_met(line: Line, burst: Burst, epoch: int | None) -> tuple[float, Quality, str]:
     settings = burst.settings
-    if line is Line.EPOCH and settings.num_workers and not settings.persistent_workers:
-        if burst.first_batch_s > 0 and epoch:
-            start_s = max(0.0, burst.first_batch_s - _service_s(burst))
-            return start_s / epoch, Quality.ESTIMATED, words.start_up_estimate(start_s, epoch)
+    starts_each_epoch = line is Line.EPOCH and settings.num_workers and not settings.persistent_workers
+    if starts_each_epoch and burst.first_batch_s > 0 and epoch:
+        start_s = max(0.0, burst.first_batch_s - _service_s(burst))
+        return start_s / epoch, Quality.ESTIMATED, words.start_up_estimate(start_s, epoch)
     return 0.0, Quality.MISSING, words.not_met(len(burst.period_s))
 
 

@@ -71,3 +71,8 @@ def plural(count: int, noun: str) -> str:
     """Return ``1 worker`` or ``3 workers`` (``batch`` -> ``batches``)."""
     ending = "" if count == 1 else "es" if noun.endswith("ch") else "s"
     return f"{count} {noun}{ending}"
+
+
+def known_size(count: int | None) -> str:
+    """Return a size, or that it is not known."""
+    return "unknown" if count is None else size(count)

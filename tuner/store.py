@@ -36,7 +36,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 def runs(results: Path = RESULTS) -> list[Stored]:
-    """Return every stored run below a results folder, the newest last; broken ones are listed with their problem."""
+    """Return every stored run of a results folder, the newest last; broken ones come with their problem."""
     if not results.is_dir():
         return []
     found = [_stored(folder) for folder in results.iterdir() if (folder / RUN_FILE).is_file()]

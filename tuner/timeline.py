@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeGuard
 
 import msgspec
 
@@ -12,8 +13,13 @@ Interval = tuple[float, float]
 """Start and end in seconds of ``CLOCK_MONOTONIC``."""
 
 
+def measured(burst: Burst | None) -> TypeGuard[Burst]:
+    """Whether a burst is there and holds measured time; all other numbers divide by it."""
+    return burst is not None and sum(burst.period_s) > 0
+
+
 class Step(msgspec.Struct, frozen=True):
-    """One measured period: busy from ``start_s`` to ``wait_from_s``, then waiting for data until ``end_s``."""
+    """One measured period: busy from ``start_s`` to ``wait_from_s``, then waiting until ``end_s``."""
 
     start_s: float
     wait_from_s: float
@@ -22,7 +28,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def between_periods(burst: Burst) -> list[Interval]:
-    """Return the epoch ends and validations, which a burst's arrays leave out, as disjoint intervals in order."""
+    """Return the epoch ends and validations, which the arrays leave out, as disjoint intervals in order."""
     kinds = (StallKind.EPOCH, StallKind.VALIDATION)
     return union((s.start_s, s.start_s + s.duration_s) for s in burst.stalls if s.kind in kinds)
 

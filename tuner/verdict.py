@@ -5,16 +5,15 @@ One finding is the cause; the others follow from the ledger. All wording is in :
 
 from __future__ import annotations
 
-import math
 from enum import Enum
-from statistics import fmean
 
 import msgspec
 
-from gputune import ledger, stats, words
+from gputune import described, evidence, ledger, stats, words
 from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
 from gputune.record import Outcome, Run, Status
+from gputune.timeline import measured
 
 CPU_BOUND_SHARE = 0.5
 """Above this share of CPU time in service time the workers compete for cores, below they mostly wait."""
@@ -74,11 +73,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def of(run: Run) -> Verdict:
     """Return the verdict on a run; any run, also a broken-off one, has one."""
-    if run.baseline is None or not run.baseline.period_s:
+    if not measured(run.baseline):
         return _without_baseline(run)
     base, now = run.baseline, stats.samples_per_s(run.baseline)
-    ceiling = stats.samples_per_s(run.ceiling) if run.ceiling and run.ceiling.period_s else None
-    workers, cores_needed = _needs(base, ceiling)
+    ceiling = stats.samples_per_s(run.ceiling) if measured(run.ceiling) else None
+    workers, cores_needed = evidence.needs(base, ceiling)
     cause, sentence = _cause(run, base, ceiling)
     return Verdict(
         headline=_headline(run, base, ceiling),
@@ -120,29 +119,14 @@ def _headline(run: Run, base: Burst, ceiling: float | None) -> str:
     now = stats.samples_per_s(base)
     if ceiling is None:
         return words.no_ceiling(now, stats.data_wait_share(base))
-    if is_healthy(now, ceiling):
+    if evidence.is_healthy(now, ceiling):
         return words.healthy(now, ceiling)
     return words.starved(subject(run), 1 - now / ceiling, now, ceiling)
 
 
-def is_healthy(now: float, ceiling: float) -> bool:
-    """Whether free data would gain too little to matter (:data:`gputune.stats.HEADROOM_WORTH_TUNING`)."""
-    return ceiling <= now * (1 + stats.HEADROOM_WORTH_TUNING)
-
-
-def _needs(base: Burst, ceiling: float | None) -> tuple[int | None, float | None]:
-    """Return workers and cores that loading at the ceiling's speed takes (Little's law on service times)."""
-    service_s = stats.service_s(base)
-    if service_s is None or not ceiling or not base.samples:
-        return None, None
-    batches_per_s = ceiling / fmean(base.samples)
-    cpu_s = fmean(batch.cpu_s for batch in base.workers)
-    return max(1, math.ceil(service_s * batches_per_s - 1e-9)), cpu_s * batches_per_s
-
-
 def _cause(run: Run, base: Burst, ceiling: float | None) -> tuple[Cause, str]:
     now, wait_share = stats.samples_per_s(base), stats.data_wait_share(base)
-    if ceiling and is_healthy(now, ceiling):
+    if ceiling and evidence.is_healthy(now, ceiling):
         return Cause.STEP, words.step_bound(subject(run), stats.busy_s(base), wait_share)
     if ceiling is None and wait_share < stats.HEADROOM_WORTH_TUNING:
         return Cause.STEP, words.step_bound(subject(run), stats.busy_s(base), wait_share)
@@ -158,18 +142,10 @@ def _cause(run: Run, base: Burst, ceiling: float | None) -> tuple[Cause, str]:
     if capacity < (ceiling or now) * ENOUGH_CAPACITY:
         kind = Cause.STORAGE if share is not None and share < CPU_BOUND_SHARE else Cause.CPU
         return kind, words.too_few_workers(workers, service_s, share, capacity, ceiling or now)
-    factor = tail_factor(base)
+    factor = evidence.tail_factor(base)
     if factor >= TAIL_FACTOR:
         return Cause.SLOW_SAMPLES, words.slow_samples(factor, service_s)
     return Cause.QUEUE, words.unexplained_wait(workers, capacity)
-
-
-def tail_factor(burst: Burst) -> float:
-    """Return the 95th percentile of service time over its mean (0 without stamped batches)."""
-    times = sorted(batch.fetch_s + batch.collate_s for batch in burst.workers)
-    return (
-        times[min(len(times) - 1, int(0.95 * len(times)))] / fmean(times) if times and fmean(times) else 0.0
-    )
 
 
 def _need(run: Run, cause: Cause, workers: int | None, cores_needed: float | None) -> str:
@@ -186,47 +162,30 @@ def _fix(run: Run) -> str:
     user = run.baseline.settings if run.baseline else Settings()
     if chosen:
         ratio = stats.Estimate(chosen.ratio, chosen.low, chosen.high)
-        return words.proved(len(proof.pairs) if proof else 0, words.shown(chosen.settings, user), ratio)
+        return words.proved(len(proof.pairs) if proof else 0, described.shown(chosen.settings, user), ratio)
     if proof:
         ratio = stats.Estimate(proof.ratio, proof.low, proof.high)
-        return words.not_proved(len(proof.pairs), words.shown(proof.candidate, user), ratio, stats.MIN_EFFECT)
-    best = best_trial(run)
+        return words.not_proved(
+            len(proof.pairs), described.shown(proof.candidate, user), ratio, stats.MIN_EFFECT
+        )
+    best = evidence.best_trial(run)
     if best and run.status is not Status.COMPLETE:
-        return words.unproved_best(words.shown(best[0], user), best[1])
+        return words.unproved_best(described.shown(best[0], user), best[1])
     measured = sum(trial.burst is not None for trial in run.trials)
     if measured and run.outcome in (Outcome.NOTHING_TO_GAIN, Outcome.NOT_PROVED, Outcome.MACHINE_LIMIT):
         return words.nothing_better(measured)
     return ""
 
 
-def best_trial(run: Run) -> tuple[Settings, float] | None:
-    """Return the fastest trial's settings and its gain over the baseline, when it beat it by what matters."""
-    measured = [
-        (stats.samples_per_s(t.burst), t.settings) for t in run.trials if t.burst and not t.burst.abandoned
-    ]
-    if not measured or run.baseline is None:
-        return None
-    rate, settings = max(measured, key=lambda pair: pair[0])
-    factor = rate / stats.samples_per_s(run.baseline)
-    return (settings, factor) if factor > 1 + stats.MIN_EFFECT else None
-
-
 def _caveats(run: Run) -> list[str]:
     caveats = []
     if run.status in (Status.INTERRUPTED, Status.SCRIPT_ENDED, Status.SCRIPT_FAILED):
-        caveats.append(words.ended_early(run.status.value, count_bursts(run)))
+        caveats.append(words.ended_early(run.status.value, evidence.count_bursts(run)))
     if run.recommendation:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
     return caveats
-
-
-def count_bursts(run: Run) -> int:
-    """Return how many bursts a run holds."""
-    proof = 2 * len(run.proof.pairs) if run.proof else 0
-    trials = sum(trial.burst is not None for trial in run.trials)
-    return (run.baseline is not None) + (run.ceiling is not None) + trials + proof
 
 
 def _findings(run: Run, base: Burst) -> list[Finding]:

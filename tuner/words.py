@@ -5,9 +5,10 @@ Advice is phrased with its context and never names what the user already does: c
 
 from __future__ import annotations
 
-from gputune.numbers import cores, percent, plain_rate, plural, rate, seconds, size, times
+from gputune.described import place
+from gputune.numbers import cores, percent, plain_rate, plural, rate, seconds, times
 from gputune.probes.protocol import LoaderSite
-from gputune.probes.settings import DEFAULT_PREFETCH_FACTOR, SETTINGS, Settings
+from gputune.probes.settings import Settings
 from gputune.stats import Estimate
 
 LINE_NAMES = {
@@ -29,7 +30,6 @@ NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be
 CLEAN_REPRODUCIBILITY = "identical batches in identical order"
 
 
-# ---- headline -------------------------------------------------------------------------------------------------
 def starved(who: str, starvation: float, now: float, ceiling: float) -> str:
     """Return the headline of a starved run."""
     return (
@@ -71,15 +71,6 @@ def ended_early(status: str, bursts: int) -> str:
     return f"{reason}: this is what {plural(bursts, 'burst')} had shown by then."
 
 
-# ---- cause ----------------------------------------------------------------------------------------------------
-def place(site: LoaderSite | None) -> str:
-    """Return ``train.py:57`` for the line a user would edit."""
-    if site is None or not (site.user_file or site.file):
-        return "the loader"
-    file, line = (site.user_file, site.user_line) if site.user_file else (site.file, site.line)
-    return f"{'/'.join(file.split('/')[-2:])}:{line}"
-
-
 def cpu_or_waiting(cpu_share: float | None) -> str:
     """Return what service time is made of."""
     if cpu_share is None:
@@ -112,8 +103,8 @@ def too_few_workers(
 def slow_samples(factor: float, service_s: float) -> str:
     """Return the cause when a few slow batches hold up a queue that is fast enough on average."""
     return (
-        f"Slow batches hold up the queue: 1 in 20 takes {times(factor)} the mean of {seconds(service_s)}, and "
-        "batches are handed out in order."
+        f"Slow batches hold up the queue: 1 in 20 takes {times(factor)} the mean of {seconds(service_s)}, "
+        "and batches are handed out in order."
     )
 
 
@@ -122,41 +113,33 @@ def unexplained_wait(workers: int, capacity: float | None) -> str:
     if capacity is None:
         return f"The loader's {plural(workers, 'worker')} could not be timed, so the reason is not known."
     return (
-        f"The {plural(workers, 'worker')} could make {rate(capacity)}, yet the loop waits: time goes into handing "
-        "batches over (queue, unpickling, memory), not into making them."
+        f"The {plural(workers, 'worker')} could make {rate(capacity)}, yet the loop waits: time goes into "
+        "handing batches over (queue, unpickling, memory), not into making them."
     )
 
 
 def step_bound(who: str, busy_s: float, wait_share: float) -> str:
     """Return why a healthy run is not faster."""
     return (
-        f"The step itself takes {seconds(busy_s)}; {percent(wait_share)} of step time is data wait. To go faster, "
-        f"make the step cheaper for the {'GPU' if who == 'GPU' else 'CPU'}."
+        f"The step itself takes {seconds(busy_s)}; {percent(wait_share)} of step time is data wait. "
+        f"To go faster, make the step cheaper for the {'GPU' if who == 'GPU' else 'CPU'}."
     )
 
 
 def need(workers: int, needed_cores: float, cpus: float | None) -> str:
     """Return what free data would take."""
     gives = f"; this machine gives {cores(cpus)} cores" if cpus else ""
-    return f"Keeping up takes about {plural(workers, 'worker')} and {cores(needed_cores)} cores of loading{gives}."
+    takes = f"{plural(workers, 'worker')} and {cores(needed_cores)} cores of loading"
+    return f"Keeping up takes about {takes}{gives}."
 
 
 def machine_limit(needed_cores: float, cpus: float) -> str:
     """Return the first-class verdict that settings cannot help."""
     return (
-        f"Cannot be fixed by settings alone: needs {cores(needed_cores)} cores, this machine gives {cores(cpus)}. "
-        "Cache decoded samples, shrink them beforehand, or move the costly transform to the GPU."
+        f"Cannot be fixed by settings alone: needs {cores(needed_cores)} cores, this machine gives "
+        f"{cores(cpus)}. Cache decoded samples, shrink them beforehand, or move the costly transform to the "
+        "GPU."
     )
-
-
-# ---- fix ------------------------------------------------------------------------------------------------------
-def shown(settings: Settings, user: Settings) -> str:
-    """Return settings without values that are torch's default and not the user's own choice."""
-    mine, theirs = settings.dataloader_kwargs(), user.dataloader_kwargs()
-    default = {"prefetch_factor": DEFAULT_PREFETCH_FACTOR, "pin_memory": False, "persistent_workers": False}
-    ordered = [name for name in SETTINGS if name in mine]
-    kept = [n for n in ordered if mine[n] != default.get(n) or theirs.get(n, mine[n]) != mine[n]]
-    return " ".join(f"{name}={mine[name]}" for name in kept)
 
 
 def proved(pairs: int, settings: str, ratio: Estimate) -> str:
@@ -171,7 +154,8 @@ def not_proved(pairs: int, settings: str, ratio: Estimate, least: float) -> str:
     """Return why nothing is recommended."""
     return (
         f"Nothing recommended: {settings} gave {times(ratio.value)} (95 % interval {ratio.low:.2f}-"
-        f"{ratio.high:.2f}) over {plural(pairs, 'alternating pair')}; not clearly above 1 by {percent(least)}."
+        f"{ratio.high:.2f}) over {plural(pairs, 'alternating pair')}; not clearly above 1 by "
+        f"{percent(least)}."
     )
 
 
@@ -185,7 +169,6 @@ def unproved_best(settings: str, factor: float) -> str:
     return f"Best seen, not proved: {settings}  ->  about {times(factor)} in one burst."
 
 
-# ---- ledger notes ---------------------------------------------------------------------------------------------
 def once_an_epoch(each_s: float, epoch: int) -> str:
     """Return the note of an event at the end of an epoch."""
     return f"{seconds(each_s)} once in {plural(epoch, 'batch')}"
@@ -211,7 +194,6 @@ def not_met(batches: int) -> str:
     return f"none met in {plural(batches, 'batch')}"
 
 
-# ---- findings besides the cause -------------------------------------------------------------------------------
 def finding(line: str, share: float, note: str) -> str:
     """Return one further finding."""
     detail = f" ({note})" if note else ""
@@ -232,7 +214,6 @@ def finding_advice(line: str, settings: Settings) -> str:
     }.get(line, "")
 
 
-# ---- comparison -----------------------------------------------------------------------------------------------
 def compared(ratio: Estimate, verdict: str) -> str:
     """Return the headline of a comparison."""
     span = f"({times(ratio.value)}, 95 % interval {ratio.low:.2f}-{ratio.high:.2f})"
@@ -256,8 +237,3 @@ def moved(line: str, before_s: float, after_s: float) -> str:
 def other_machine(differences: list[str]) -> str:
     """Return the caveat of a comparison across machines."""
     return f"The two runs differ in more than the script: {'; '.join(differences)}."
-
-
-def memory(count: int | None) -> str:
-    """Return a size or that it is unknown."""
-    return "unknown" if count is None else size(count)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
+
 from gputune import record
 from gputune.probes.burst import Burst, GpuUse, HostUse, Infeasible, Purpose, Stall, StallKind, WorkerBatch
 from gputune.probes.protocol import Environment, LoaderSite
@@ -12,6 +14,7 @@ from gputune.probes.settings import Settings
 
 SAMPLES = 32
 MAIN = Settings.make(num_workers=0)
+NO_GPU = GpuUse()
 GOOD = Settings.make(num_workers=3, prefetch_factor=2, pin_memory=True)
 
 
@@ -34,7 +37,7 @@ def burst(
     spread: float = 0.05,
     slow_every: int = 0,
     stalls: tuple[Stall, ...] = (),
-    gpu: GpuUse = GpuUse(),
+    gpu: GpuUse = NO_GPU,
 ) -> Burst:
     """A burst whose mean period is step_s + wait_s; between-period stalls lengthen its wall time."""
     waits = [wait_s * (1 + spread * (wobble(k) - wobble(k + 1))) for k in range(batches)]
@@ -73,11 +76,11 @@ def trial(number: int, settings: Settings, why: str, phase: str = "search", **va
 
 
 def site(**changes: Any) -> LoaderSite:
-    values: dict[str, Any] = dict(
-        file="/home/ana/project/train.py", line=57, function="main", dataset_class="CocoDataset",
-        dataset_length=118_287, batches_per_epoch=3697, batch_size=SAMPLES, settings=MAIN,
-        start_method="fork", role="train", batches=43,
-    )  # fmt: skip
+    values: dict[str, Any] = {
+        "file": "/home/ana/project/train.py", "line": 57, "function": "main", "dataset_class": "CocoDataset",
+        "dataset_length": 118_287, "batches_per_epoch": 3697, "batch_size": SAMPLES, "settings": MAIN,
+        "start_method": "fork", "role": "train", "batches": 43,
+    }  # fmt: skip
     return LoaderSite(**{**values, **changes})
 
 
@@ -87,8 +90,9 @@ def environment(device: str = "cuda:0") -> Environment:
 
 
 MACHINE = record.Machine(
-    cpus=16, effective_cpus=8.0, cpu_model="Xeon 8480", memory_bytes=128 << 30, memory_available_bytes=96 << 30,
-    shm_free_bytes=16 << 30, open_files_limit=65536, gpu="NVIDIA H100 80GB HBM3", driver="570.12", platform="Linux",
+    cpus=16, effective_cpus=8.0, cpu_model="Xeon 8480", memory_bytes=128 << 30,
+    memory_available_bytes=96 << 30, shm_free_bytes=16 << 30, open_files_limit=65536,
+    gpu="NVIDIA H100 80GB HBM3", driver="570.12", platform="Linux",
 )  # fmt: skip
 USER_GPU, FIXED_GPU = GpuUse(utilization=38.0, power_w=190.0), GpuUse(utilization=97.0, power_w=540.0)
 CEILING = burst(
@@ -105,15 +109,20 @@ CEILING = burst(
 def proof(
     candidate: Settings = GOOD, *, pairs: int = 6, wait_s: float = 0.0006, better: bool = True
 ) -> record.Proof:
-    made = [
-        record.Pair(
-            user=burst(MAIN, Purpose.PROOF, start_s=1100.0 + 10 * k, wait_s=0.06 * (1 + 0.01 * wobble(k)), gpu=USER_GPU),
-            candidate=burst(
-                candidate, Purpose.PROOF, start_s=1105.0 + 10 * k, wait_s=wait_s, service_s=0.066, spread=0.2, gpu=FIXED_GPU
-            ),
+    made = []
+    for k in range(pairs):
+        drift = 0.06 * (1 + 0.01 * wobble(k))
+        user = burst(MAIN, Purpose.PROOF, start_s=1100.0 + 10 * k, wait_s=drift, gpu=USER_GPU)
+        after = burst(
+            candidate,
+            Purpose.PROOF,
+            start_s=1105.0 + 10 * k,
+            wait_s=wait_s,
+            service_s=0.066,
+            spread=0.2,
+            gpu=FIXED_GPU,
         )
-        for k in range(pairs)
-    ]  # fmt: skip
+        made.append(record.Pair(user=user, candidate=after))
     ratio = 0.1 / (0.04 + wait_s)
     low, high = (ratio * 0.984, ratio * 1.016) if better else (ratio * 0.96, ratio * 1.04)
     return record.Proof(candidate=candidate, pairs=made, ratio=ratio, low=low, high=high, better=better)
@@ -122,7 +131,7 @@ def proof(
 def run(**changes: Any) -> record.Run:
     """A complete run: the training thread loads, three workers cure it."""
     evidence = proof()
-    values: dict[str, Any] = dict(
+    made = record.Run(
         id="20261124-101500-train", created_at="2026-11-24T10:15:00+00:00", tool_version="0.1.0",
         command=["train.py", "--epochs", "3"], cwd="/home/ana/project", outcome=record.Outcome.RECOMMENDED,
         environment=environment(), machine=MACHINE, loader=site(), loaders=[site()],
@@ -149,7 +158,7 @@ def run(**changes: Any) -> record.Run:
         missing=["GPU SM utilisation: needs GPM, which this driver does not offer"],
         phases_s={"baseline": 4.3, "ceiling": 1.5, "search": 21.0, "proof": 38.0}, startup_s=3.1,
     )  # fmt: skip
-    return record.Run(**{**values, **changes})
+    return msgspec.structs.replace(made, **changes)
 
 
 def healthy() -> record.Run:
@@ -203,8 +212,8 @@ def no_loader() -> record.Run:
 
 def script_failed() -> record.Run:
     return record.Run(
-        id="20261124-121500-bad", created_at="2026-11-24T12:15:00+00:00", command=["bad.py"], tool_version="0.1.0",
-        status=record.Status.SCRIPT_FAILED,
+        id="20261124-121500-bad", created_at="2026-11-24T12:15:00+00:00", command=["bad.py"],
+        tool_version="0.1.0",        status=record.Status.SCRIPT_FAILED,
         script_output_tail="Traceback (most recent call last):\n  ...\nFileNotFoundError: data/train",
     )  # fmt: skip
 
@@ -225,6 +234,6 @@ def with_events() -> record.Run:
 
 ALL = {
     "recommended": run, "healthy": healthy, "machine_limit": machine_limit, "storage": storage,
-    "slow_samples": slow_samples, "not_proved": not_proved, "interrupted": interrupted, "no_loader": no_loader,
-    "script_failed": script_failed, "with_events": with_events,
+    "slow_samples": slow_samples, "not_proved": not_proved, "interrupted": interrupted,
+    "no_loader": no_loader, "script_failed": script_failed, "with_events": with_events,
 }  # fmt: skip

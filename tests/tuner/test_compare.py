@@ -36,8 +36,9 @@ def test_the_same_run_twice_is_no_change() -> None:
 @pytest.mark.parametrize(
     ("value", "low", "high", "change"),
     [
-        (1.10, 1.05, 1.15, Change.FASTER), (0.90, 0.85, 0.95, Change.SLOWER), (1.01, 1.005, 1.015, Change.SAME),
-        (1.10, 0.95, 1.25, Change.UNCLEAR), (1.0, 0.0, math.inf, Change.UNCLEAR),
+        (1.10, 1.05, 1.15, Change.FASTER), (0.90, 0.85, 0.95, Change.SLOWER),
+        (1.01, 1.005, 1.015, Change.SAME), (1.10, 0.95, 1.25, Change.UNCLEAR),
+        (1.0, 0.0, math.inf, Change.UNCLEAR),
     ],
 )  # fmt: skip
 def test_verdicts_need_an_interval_without_one_and_an_effect_that_matters(
@@ -47,7 +48,9 @@ def test_verdicts_need_an_interval_without_one_and_an_effect_that_matters(
 
 
 def test_another_machine_is_named() -> None:
-    other = msgspec.structs.replace(plain(), machine=msgspec.structs.replace(factory.MACHINE, gpu="NVIDIA A100"))
+    other = msgspec.structs.replace(
+        plain(), machine=msgspec.structs.replace(factory.MACHINE, gpu="NVIDIA A100")
+    )
     assert compare.of(plain(), other).differences == ["GPU NVIDIA H100 80GB HBM3 -> NVIDIA A100"]
 
 

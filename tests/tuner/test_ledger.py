@@ -26,7 +26,9 @@ def of(burst: Burst, epoch: int | None = 200) -> ledger.Ledger:
 def test_lines_sum_to_the_wall_time_of_the_burst(name: str) -> None:
     run = factory.ALL[name]()
     book = ledger.of_burst(run.baseline, run.loader)
-    assert math.isclose(math.fsum(e.burst_s for e in book.entries), run.baseline.end_s - run.baseline.start_s, abs_tol=1e-9)
+    assert math.isclose(
+        math.fsum(e.burst_s for e in book.entries), run.baseline.end_s - run.baseline.start_s, abs_tol=1e-9
+    )
     assert math.isclose(math.fsum(entry.step_s for entry in book.entries), book.step_s, rel_tol=1e-12)
     assert math.isclose(math.fsum(entry.share for entry in book.entries), 1.0, rel_tol=1e-9)
 

@@ -17,7 +17,9 @@ def test_durations_come_in_their_natural_unit(value: float, text: str) -> None:
     assert numbers.seconds(value) == text
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.61, "61 %"), (0.0098, "1 %"), (0.004, "0.4 %"), (1e-5, "<0.1 %"), (0, "0 %")])
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.61, "61 %"), (0.0098, "1 %"), (0.004, "0.4 %"), (1e-5, "<0.1 %"), (0, "0 %")]
+)
 def test_a_small_share_never_reads_as_none(share: float, text: str) -> None:
     assert numbers.percent(share) == text
 

@@ -15,7 +15,9 @@ from gputune.errors import RecordError
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     for number, day in enumerate(("20261122", "20261124", "20261123")):
-        run = factory.run(id=f"{day}-train", created_at=f"2026-11-{day[-2:]}T10:00:0{number}+00:00", proof=None, trials=[])
+        run = factory.run(
+            id=f"{day}-train", created_at=f"2026-11-{day[-2:]}T10:00:0{number}+00:00", proof=None, trials=[]
+        )
         record.save(run, tmp_path / f"{day}-train")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
@@ -25,7 +27,12 @@ def results(tmp_path: Path) -> Path:
 
 def test_runs_are_listed_oldest_first_and_broken_ones_with_their_problem(results: Path) -> None:
     stored = store.runs(results)
-    assert [run.path.name for run in stored] == ["broken", "20261122-train", "20261123-train", "20261124-train"]
+    assert [run.path.name for run in stored] == [
+        "broken",
+        "20261122-train",
+        "20261123-train",
+        "20261124-train",
+    ]
     assert stored[0].head is None
     assert stored[0].problem
 
@@ -45,12 +52,18 @@ def test_a_path_wins_over_a_prefix(results: Path) -> None:
 
 
 def test_an_exact_id_wins_over_a_longer_one_that_begins_with_it(results: Path) -> None:
-    record.save(msgspec.structs.replace(factory.no_loader(), id="20261123-train-2"), results / "20261123-train-2")
+    record.save(
+        msgspec.structs.replace(factory.no_loader(), id="20261123-train-2"), results / "20261123-train-2"
+    )
     assert store.resolve("20261123-train", results).name == "20261123-train"
 
 
-@pytest.mark.parametrize(("reference", "said"), [("2026", "3 runs begin with '2026'"), ("1999", "no stored run begins with")])
-def test_ambiguous_and_unknown_references_are_refused_by_name(results: Path, reference: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("reference", "said"), [("2026", "3 runs begin with '2026'"), ("1999", "no stored run begins with")]
+)
+def test_ambiguous_and_unknown_references_are_refused_by_name(
+    results: Path, reference: str, said: str
+) -> None:
     with pytest.raises(RecordError, match=said):
         store.resolve(reference, results)
 

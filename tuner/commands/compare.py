@@ -25,8 +25,9 @@ class Compare:
             "examples:\n"
             "  gputune compare 20261123 last\n"
             "  gputune compare results/reference/before results/reference/after\n\n"
-            "Compares what both scripts did under their own settings. A change is called one only when its 95 %%\n"
-            "interval excludes 1 and it is at least 2 %%. Exits with 3 when the measurements are too noisy to tell."
+            "Compares what both scripts did under their own settings. A change is called\n"
+            "one only when its 95 %% interval excludes 1 and it is at least 2 %%. Exits\n"
+            "with 3 when the measurements are too noisy to tell."
         )
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.add_argument("a", metavar="A", help="the run before: a path, the beginning of an id, or last")

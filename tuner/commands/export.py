@@ -24,13 +24,16 @@ class Export:
             "examples:\n"
             "  gputune export --format patch | git apply\n"
             "  gputune export last --format yaml -o gputune.yaml\n\n"
-            "Only settings proved better than your own are exported; a run without any exits with 3."
+            "Only settings proved better than your own are exported; a run without any\n"
+            "exits with 3."
         )
         parser.epilog = EPILOG
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.add_argument("run_reference", metavar="RUN", nargs="?", default=store.LAST,
                             help="a path, the beginning of an id, or last (default)")  # fmt: skip
-        parser.add_argument("--format", choices=list(FORMATS), default="yaml", help="default: yaml")
+        parser.add_argument(
+            "--format", choices=list(FORMATS), metavar="FORMAT", default="yaml", help="default: yaml"
+        )
         parser.add_argument(
             "-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout"
         )

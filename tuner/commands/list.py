@@ -21,8 +21,8 @@ class List:
             "examples:\n"
             "  gputune list\n"
             "  gputune list --results-dir results/reference\n\n"
-            "One run a line, the newest last: id, what came of it, command. RUN of other verbs takes any beginning\n"
-            "of an id, or last."
+            "One run a line, the newest last: id, what came of it, command. RUN of other\n"
+            "verbs takes any beginning of an id, or last."
         )
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         output.add_results_dir(parser)

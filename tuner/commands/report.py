@@ -24,15 +24,17 @@ class Report:
         """Declare the arguments."""
         parser.description = (
             "examples:\n"
-            "  gputune report                        the last run, in the terminal\n"
-            "  gputune report 2026 --format html --open   a page in the browser\n\n"
+            "  gputune report                          the last run, in the terminal\n"
+            "  gputune report 2026 --open              a page in the browser\n\n"
             "Everything is drawn from the stored run; nothing is measured again."
         )
         parser.epilog = EPILOG
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.add_argument("run_reference", metavar="RUN", nargs="?", default=store.LAST,
                             help="a path, the beginning of an id, or last (default)")  # fmt: skip
-        parser.add_argument("--format", choices=list(FORMATS), help="default: console, or html with --open")
+        parser.add_argument(
+            "--format", choices=list(FORMATS), metavar="FORMAT", help="default: console, or html with --open"
+        )
         parser.add_argument(
             "-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout"
         )

@@ -1,7 +1,8 @@
 """One export format a file, each a function of a stored :class:`gputune.record.Run`.
 
-``render(run) -> str`` raises :class:`gputune.errors.InconclusiveError` when the run recommends nothing; the formats
-that carry measurements instead of settings (markdown, github-benchmark, bencher) work for every measured run.
+``render(run) -> str`` raises :class:`gputune.errors.InconclusiveError` when the run recommends nothing;
+formats that carry measurements instead of settings (markdown, github-benchmark, bencher) work for every
+measured run.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ _TABLE = (
     Format(name="yaml", module="yaml", suffix=".yaml", summary="configuration that gputune run reads back"),
     Format(name="json", module="json", suffix=".json", summary="the same as JSON"),
     Format(name="toml", module="toml", suffix=".toml", summary="the same as TOML"),
-    Format(name="python", module="python", suffix=".py", summary="DataLoader keyword arguments, by file and line"),
+    Format(name="python", module="python", suffix=".py", summary="DataLoader keyword arguments, by line"),
     Format(name="patch", module="patch", suffix=".patch", summary="a diff that git apply accepts"),
-    Format(name="huggingface", module="huggingface", suffix=".txt", summary="Trainer arguments, flags and JSON"),
+    Format(name="huggingface", module="huggingface", suffix=".txt", summary="Trainer arguments, flags, JSON"),
     Format(name="lightning", module="lightning", suffix=".py", summary="arguments for a LightningDataModule"),
     Format(name="hydra", module="hydra", suffix=".txt", summary="override string and YAML fragment"),
     Format(name="env", module="env", suffix=".env", summary="environment variables, one a line"),

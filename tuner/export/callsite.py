@@ -210,7 +210,8 @@ def _assignment_line(tree: ast.AST, node: ast.expr) -> int:
 
 def _bindings(tree: ast.AST, name: str) -> Iterator[int]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.arg) and node.arg == name:
-            yield node.lineno
-        elif isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
+        stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
+        if isinstance(node, ast.expr | ast.arg) and (
+            stored or (isinstance(node, ast.arg) and node.arg == name)
+        ):
             yield node.lineno

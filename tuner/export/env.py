@@ -11,8 +11,6 @@ PREFIX = "DATALOADER_"
 def render(run: Run) -> str:
     """Return one ``NAME=value`` a line; booleans are 1 and 0."""
     values = config.from_run(run).loaders[0].settings.dataloader_kwargs()
-    lines = [
-        "# torch reads none of these by itself: your script does, e.g. int(os.environ['DATALOADER_NUM_WORKERS'])"
-    ]
+    lines = ["# your script has to read these, torch does not: int(os.environ['DATALOADER_NUM_WORKERS'])"]
     lines += [f"{PREFIX}{name.upper()}={int(value)}" for name, value in values.items()]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Arguments for the Hugging Face Trainer: keyword arguments, command line flags and JSON for HfArgumentParser."""
+"""Arguments for the Hugging Face Trainer: keywords, command line flags and JSON for HfArgumentParser."""
 
 from __future__ import annotations
 

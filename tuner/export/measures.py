@@ -7,6 +7,7 @@ import msgspec
 from gputune import stats, verdict
 from gputune.errors import InconclusiveError
 from gputune.record import Run
+from gputune.timeline import measured
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +26,9 @@ def of(run: Run) -> list[Measure]:
     Raises:
         InconclusiveError: nothing was measured.
     """
-    if run.baseline is None or not run.baseline.period_s:
+    if not measured(run.baseline):
         raise InconclusiveError(
-            f"run {run.id} measured nothing ({run.status.value.replace('_', ' ')}), so there are no numbers to export",
+            f"run {run.id} measured nothing ({run.status.value.replace('_', ' ')}): no numbers to export",
             f"see why: gputune report {run.id}",
         )
     found = [_throughput("throughput", stats.throughput(run.baseline))]

@@ -50,9 +50,10 @@ def _refuse_libraries(site: LoaderSite) -> None:
     inside = any(part in INSTALLED for part in Path(site.file).parts)
     if not inside and site.user_file in ("", site.file):
         return
-    called = f", called from {site.user_file}:{site.user_line}" if site.user_file else ""
+    called = f" (called from {site.user_file}:{site.user_line})" if site.user_file else ""
     raise InconclusiveError(
-        f"the loader is constructed inside an installed library ({site.file}:{site.line}{called}), which is not patched",
+        f"the loader at {site.file}:{site.line}{called} is constructed inside an installed library, "
+        "which is not patched",
         "use the library's own arguments: gputune export --format huggingface (or lightning, hydra, python)",
     )
 
@@ -78,7 +79,7 @@ def _created_s(run: Run, unknown_s: float) -> float:
 
 
 def _root(path: Path, run: Run) -> Path:
-    """Return the folder that paths of the patch count from: the repository's, else the run's, else the file's."""
+    """Return the folder that paths count from: the repository's, else the run's, else the file's."""
     for folder in path.parents:
         if (folder / ".git").exists():
             return folder

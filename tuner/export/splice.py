@@ -62,7 +62,7 @@ def _means_the_same(name: str, given: object, target: object) -> bool:
 
 
 def _is_default(name: str, target: object, observed: Settings) -> bool:
-    """Whether leaving the keyword out gives the target (and the observed value did come from torch's default)."""
+    """Whether leaving the keyword out gives the target, as it gave the observed value."""
     if name == "prefetch_factor":
         return target in (None, DEFAULT_PREFETCH_FACTOR) and observed.prefetch_factor in (
             None,
@@ -107,7 +107,8 @@ def _additions(source: Source, call: ast.Call, keywords: list[str]) -> list[tupl
     """Return the insertions that add keywords in the call's own style."""
     if not keywords:
         return []
-    last = max([*call.args, *call.keywords], key=source.end)
+    given: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    last = max(given, key=source.end)
     close = source.end(call) - 1
     anchor, comma = _tail(source.data, source.end(last), close)
     newline = b"\r\n" if b"\r\n" in source.data else b"\n"
@@ -133,7 +134,7 @@ def _indent(source: Source, node: ast.expr | ast.keyword) -> bytes:
 
 
 def _tail(data: bytes, position: int, close: int) -> tuple[int, int]:
-    """Return the end of the last argument with its own parentheses, and the offset after a trailing comma (or 0)."""
+    """Return the end of the last argument, its parentheses included, and the offset after a comma (or 0)."""
     anchor, comma = position, 0
     while position < close:
         character = data[position : position + 1]

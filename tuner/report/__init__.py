@@ -27,14 +27,14 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _TABLE = (
-    Format(name="console", module="gputune.report.console", suffix=".txt", summary="for the terminal, 78 columns"),
+    Format(name="console", module="gputune.report.console", suffix=".txt", summary="for the terminal"),
     Format(name="md", module="gputune.report.markdown", suffix=".md", summary="a table for a pull request"),
     Format(name="html", module="gputune.report.html", suffix=".html", summary="one self-contained page"),
     Format(
         name="trace", module="gputune.report.trace", suffix=".json.gz", binary=True,
         summary="Chrome trace of the bursts, for ui.perfetto.dev",
     ),
-    Format(name="json", module="gputune.report.json", suffix=".json", summary="the stored run and its verdict"),
+    Format(name="json", module="gputune.report.json", suffix=".json", summary="the run and its verdict"),
 )  # fmt: skip
 FORMATS: dict[str, Format] = {row.name: row for row in _TABLE}
 """Every report format by name, in the order help shows them."""

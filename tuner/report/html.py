@@ -1,17 +1,15 @@
 """One self-contained page: no network, light and dark, phone to wide, printable; figures are inline SVG.
 
-The stored run is embedded as JSON (element ``run-data``), without the raw series of trials where the page would
-grow beyond :data:`MAX_DATA_BYTES`.
+The stored run is embedded as JSON (element ``run-data``), without the raw series of trials where the page
+would grow beyond :data:`gputune.report.embed.MAX_DATA_BYTES`. The patch alone is not in the
+run: it is shown when the script still lies where it was measured, else the page says why not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from html import escape
 from importlib.resources import files
 from string import Template
-
-import msgspec
 
 from gputune import config, verdict
 from gputune.errors import InconclusiveError
@@ -20,6 +18,7 @@ from gputune.numbers import percent, plain_rate, times
 from gputune.probes.burst import Burst
 from gputune.record import Run
 from gputune.report import (
+    embed,
     ledger_figure,
     proof_figure,
     service_figure,
@@ -27,15 +26,13 @@ from gputune.report import (
     timeline_figure,
     workers_figure,
 )
-
-MAX_DATA_BYTES = 150_000
-"""Room for the embedded run; with it the page stays under 300 KB."""
+from gputune.timeline import measured
 
 
 def render(run: Run) -> str:
     """Return the page as text."""
     judged = verdict.of(run)
-    data, thinned = embedded(run)
+    data, thinned = embed.embedded(run)
     template = Template((files("gputune.report") / "template.html").read_text(encoding="utf-8"))
     sections = [
         _recommendation(run),
@@ -54,57 +51,11 @@ def render(run: Run) -> str:
         tiles=_tiles(judged, run),
         says=_says(judged),
         body="\n".join(part for part in sections if part),
-        footer=f"Run {escape(run.id)}. {thinned} Everything here is measured unless marked ~ (estimated) or - (not met).",
+        footer=f"Run {escape(run.id)}. {thinned} All is measured unless marked ~ (estimated) or - (not met).",
         data=data,
     )
 
 
-# ---- embedded data --------------------------------------------------------------------------------------------
-def embedded(run: Run) -> tuple[str, str]:
-    """Return the run as JSON that is safe inside a script element, and a sentence about what was left out."""
-    said = "The run is embedded in this page as JSON."
-    for thin, left_out in ((_whole, ""), (_without_proof_series, " Raw series of trials and proof are left out: see run.json."),
-                           (_without_series, " Raw series are left out: see run.json.")):  # fmt: skip
-        data = msgspec.json.encode(thin(run))
-        if len(data) <= MAX_DATA_BYTES:
-            return script_safe(data.decode()), said + left_out
-    return "null", "The run is too large to embed: see run.json."
-
-
-def script_safe(text: str) -> str:
-    """Return JSON that cannot end its script element, whatever strings it holds."""
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def _whole(run: Run) -> Run:
-    return run
-
-
-def _bare(burst: Burst | None) -> Burst | None:
-    if burst is None:
-        return None
-    return msgspec.structs.replace(burst, period_s=[], wait_s=[], samples=[], ready=[], workers=[], stalls=[])
-
-
-def _without_proof_series(run: Run) -> Run:
-    trials = [msgspec.structs.replace(trial, burst=_bare(trial.burst)) for trial in run.trials]
-    proof = run.proof
-    if proof:
-        pairs = [
-            msgspec.structs.replace(p, user=_bare(p.user), candidate=_bare(p.candidate)) for p in proof.pairs
-        ]
-        proof = msgspec.structs.replace(proof, pairs=pairs)
-    return msgspec.structs.replace(run, trials=trials, proof=proof)
-
-
-def _without_series(run: Run) -> Run:
-    thin = _without_proof_series(run)
-    return msgspec.structs.replace(thin, baseline=_bare(run.baseline), ceiling=_bare(run.ceiling))
-
-
-# ---- sections -------------------------------------------------------------------------------------------------
 def _tiles(judged: verdict.Verdict, run: Run) -> str:
     tiles = []
     if judged.samples_per_s is not None:
@@ -121,7 +72,8 @@ def _tiles(judged: verdict.Verdict, run: Run) -> str:
             ("proved gain", times(chosen.ratio), f"95 % interval {chosen.low:.2f}-{chosen.high:.2f}")
         )
     cells = (
-        f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(unit)}</small></dd></div>'
+        f'<div class="tile"><dt>{escape(name)}</dt>'
+        f"<dd>{escape(value)}<small>{escape(unit)}</small></dd></div>"
         for name, value, unit in tiles
     )
     return f'<dl class="tiles">{"".join(cells)}</dl>' if tiles else ""
@@ -138,7 +90,8 @@ def _says(judged: verdict.Verdict) -> str:
 
 def _section(identity: str, title: str, body: str, note: str = "") -> str:
     shown = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f'<section aria-labelledby="h-{identity}"><h2 id="h-{identity}">{escape(title)}</h2>{shown}{body}</section>'
+    head = f'<h2 id="h-{identity}">{escape(title)}</h2>'
+    return f'<section aria-labelledby="h-{identity}">{head}{shown}{body}</section>'
 
 
 def _recommendation(run: Run) -> str:
@@ -187,12 +140,18 @@ def _change(row: tables.Change) -> str:
     return f'<tr class="{mark}"><th scope="row">{escape(row.name)}</th>{cells}</tr>'
 
 
-KEY = """<ul class="key">
-<li><svg viewBox="0 0 18 18" aria-hidden="true"><rect class="user" x="4" y="4" width="10" height="10"/></svg>yours</li>
-<li><svg viewBox="0 0 18 18" aria-hidden="true"><circle class="trial" cx="9" cy="9" r="5"/></svg>trial</li>
-<li><svg viewBox="0 0 18 18" aria-hidden="true"><path class="proposed" d="M9 1l8 8l-8 8l-8 -8z"/></svg>proposed</li>
-<li><svg viewBox="0 0 18 18" aria-hidden="true"><path class="failed" d="M4 4l10 10m0 -10l-10 10"/></svg>failed</li>
-</ul>"""
+SHAPES = {
+    "yours": '<rect class="user" x="4" y="4" width="10" height="10"/>',
+    "trial": '<circle class="trial" cx="9" cy="9" r="5"/>',
+    "proposed": '<path class="proposed" d="M9 1l8 8l-8 8l-8 -8z"/>',
+    "failed": '<path class="failed" d="M4 4l10 10m0 -10l-10 10"/>',
+}
+_ITEMS = (
+    f'<li><svg viewBox="0 0 18 18" aria-hidden="true">{shape}</svg>{name}</li>'
+    for name, shape in SHAPES.items()
+)
+KEY = f'<ul class="key">{"".join(_ITEMS)}</ul>'
+"""What the shapes of the workers figure mean."""
 
 
 def _workers_and_proof(run: Run) -> str:
@@ -215,7 +174,7 @@ def _timelines(run: Run) -> str:
     drawn = [
         f"<h3>{name}{_utilization(burst)}</h3>{timeline_figure.draw(f'timeline-{name}', name, burst)}"
         for name, burst in shown
-        if burst and burst.period_s
+        if measured(burst)
     ]
     if not drawn:
         return ""
@@ -230,8 +189,10 @@ def _timelines(run: Run) -> str:
     key = "".join(f'<li><span class="swatch {name}"></span>{text}</li>' for name, text in kinds)
     buttons = '<span><button type="button" data-zoom="2">Zoom in</button> '
     buttons += '<button type="button" data-zoom="0.5">Zoom out</button></span>'
-    body = f'<div class="row"><ul class="key">{key}</ul>{buttons}</div><div id="timelines">{"".join(drawn)}</div>'
-    note = "The last steps of one burst. Worker times are stamped, steps are laid end to end. Point at a box for its numbers."
+    body = f'<div class="row"><ul class="key">{key}</ul>{buttons}</div>'
+    body += f'<div id="timelines">{"".join(drawn)}</div>'
+    note = "The last steps of one burst; point at a box for its numbers. Worker times are stamped, "
+    note += "steps are laid end to end."
     return _section("timeline", "Timeline", body, note)
 
 
@@ -261,9 +222,10 @@ def _tried(run: Run) -> str:
     if len(rows) < 2:
         return ""
     body = "".join(
-        f'<tr><th scope="row">{escape(r.number)}</th><td><code>{escape(r.settings)}</code></td><td class="num">{escape(r.rate)}'
-        f'</td><td class="num">{escape(r.wait)}</td><td class="num">{escape(r.cost)}</td><td class="quiet">{escape(r.note)}</td></tr>'
-        for r in rows
+        f'<tr><th scope="row">{escape(row.number)}</th><td><code>{escape(row.settings)}</code></td>'
+        + "".join(f'<td class="num">{escape(cell)}</td>' for cell in (row.rate, row.wait, row.cost))
+        + f'<td class="quiet">{escape(row.note)}</td></tr>'
+        for row in rows
     )
     names = (
         ("#", ""),
@@ -274,14 +236,11 @@ def _tried(run: Run) -> str:
         ("why", ""),
     )
     head = "".join(f'<th scope="col" class="{side}">{name}</th>' for name, side in names)
-    table = f'<div class="scroll" tabindex="0" role="group" aria-label="What was tried"><table><thead><tr>{head}</tr></thead>'
+    table = '<div class="scroll" tabindex="0" role="group" aria-label="What was tried">'
+    table += f"<table><thead><tr>{head}</tr></thead>"
     return _section("tried", "What was tried", f"{table}<tbody>{body}</tbody></table></div>")
 
 
 def _missing(run: Run) -> str:
-    return _list("missing", "Not measured", run.missing)
-
-
-def _list(identity: str, title: str, sentences: Iterable[str]) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return _section(identity, title, f'<ul class="plain">{items}</ul>') if items else ""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in run.missing)
+    return _section("missing", "Not measured", f'<ul class="plain">{items}</ul>') if items else ""

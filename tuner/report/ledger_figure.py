@@ -66,10 +66,9 @@ def table(books: list[tuple[str, ledger.Ledger]]) -> str:
     heads = "".join(f'<th scope="col" class="num">{name}</th>' for name, _ in books)
     rows = [_row(line, books) for line in ledger.Line if line is not ledger.Line.WARMUP]
     total = "".join(f'<td class="num">{seconds(book.step_s)}</td>' for _, book in books)
-    return (
-        f'<table><thead><tr><th scope="col">an average step</th>{heads}<th scope="col">how known</th></tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody><tfoot><tr><th scope="row">sum</th>{total}<td></td></tr></tfoot></table>'
-    )
+    head = f'<tr><th scope="col">an average step</th>{heads}<th scope="col">how known</th></tr>'
+    foot = f'<tr><th scope="row">sum</th>{total}<td></td></tr>'
+    return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody><tfoot>{foot}</tfoot></table>"
 
 
 def _row(line: ledger.Line, books: list[tuple[str, ledger.Ledger]]) -> str:

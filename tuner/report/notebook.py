@@ -11,7 +11,7 @@ HEIGHT_PX = 720
 
 
 def frame(run: Run) -> str:
-    """Return the page in an iframe of its own, so that neither its styles nor its script reach the notebook."""
+    """Return the page in an iframe of its own, so that nothing of it reaches the notebook."""
     page = escape(html.render(run), quote=True)
     return (
         f'<iframe srcdoc="{page}" sandbox="allow-scripts" title="gputune report" '

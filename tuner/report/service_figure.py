@@ -1,4 +1,4 @@
-"""How long the making of a batch takes: the distribution, its mean, its tail, and what would be fast enough."""
+"""How long the making of a batch takes: distribution, mean, tail, and what would be fast enough."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gputune.numbers import percent, seconds
 from gputune.probes.burst import Burst
 from gputune.record import Run
 from gputune.report import svg
+from gputune.timeline import measured
 
 WIDTH, HEIGHT = 480, 300
 LEFT, RIGHT, TOP, BOTTOM = 40, 14, 46, 44
@@ -18,9 +19,9 @@ BINS = 24
 def draw(run: Run) -> str:
     """Return the picture of the baseline's service times, or nothing when none were stamped."""
     base = run.baseline
-    if base is None or len(base.workers) < 2:
+    times = [batch.fetch_s + batch.collate_s for batch in base.workers] if base else []
+    if base is None or len(times) < 2 or max(times) <= 0:
         return ""
-    times = [batch.fetch_s + batch.collate_s for batch in base.workers]
     enough_s = fast_enough_s(run, base)
     top_s = max(times) * 1.05
     if enough_s is not None and enough_s < 2 * top_s:
@@ -39,7 +40,7 @@ def draw(run: Run) -> str:
 
 def fast_enough_s(run: Run, base: Burst) -> float | None:
     """Return the service time at which the user's number of workers would just reach the ceiling."""
-    if run.ceiling is None or not run.ceiling.period_s or not base.settings.num_workers:
+    if not measured(run.ceiling) or not base.settings.num_workers:
         return None
     return base.settings.num_workers * fmean(run.ceiling.period_s)
 
@@ -67,8 +68,8 @@ def _axes(most: int, top_s: float) -> list[str]:
             y = base - tick / (most * 1.08) * (base - TOP)
             parts.append(svg.tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid"))
             parts.append(svg.text(LEFT - 6, y + 4, f"{tick:g}", anchor="end", class_="axis"))
-    for tick in svg.ticks(top_s, 5):
-        parts.append(svg.text(_x(tick, top_s), base + 18, seconds(tick), anchor="middle", class_="axis"))
+    times = svg.ticks(top_s, 5)
+    parts += [svg.text(_x(t, top_s), base + 18, seconds(t), anchor="middle", class_="axis") for t in times]
     parts.append(svg.text(WIDTH - RIGHT, base + 38, "time to make one batch", anchor="end", class_="axis"))
     return parts
 

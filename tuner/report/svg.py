@@ -1,4 +1,4 @@
-"""Small building blocks for inline SVG. Colours are CSS classes, so that themes and print need no second drawing."""
+"""Small building blocks for inline SVG. Colours are CSS classes, so that themes and print share a drawing."""
 
 from __future__ import annotations
 

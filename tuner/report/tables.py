@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from gputune import ledger, stats, words
-from gputune.numbers import cores, percent, plain_rate, seconds, size
+from gputune import described, ledger, stats
+from gputune.numbers import cores, known_size, percent, plain_rate, seconds, size
 from gputune.probes.burst import Burst
 from gputune.probes.settings import SETTINGS, Settings
 from gputune.record import Run, Trial
+from gputune.timeline import measured
 
 MARKS = {ledger.Quality.MEASURED: "", ledger.Quality.ESTIMATED: "~", ledger.Quality.MISSING: "-"}
 """Put beside numbers; never colour alone."""
@@ -38,7 +39,7 @@ class Tried(msgspec.Struct, frozen=True):
 
 def after_burst(run: Run) -> Burst | None:
     """Return the burst that shows the proposed settings at work: the last one of the proof."""
-    if run.proof and run.proof.pairs and run.proof.pairs[-1].candidate.period_s:
+    if run.proof and run.proof.pairs and measured(run.proof.pairs[-1].candidate):
         return run.proof.pairs[-1].candidate
     return None
 
@@ -66,7 +67,7 @@ def changes(run: Run) -> list[Change]:
     rows.append(_change("samples/s (proof)", _mean_rate(user), _mean_rate(candidate)))
     rows.append(_change("data wait", _wait(before), _wait(after)))
     rows.append(_change("CPU cores busy", _cores(before), _cores(after)))
-    rows.append(_change("memory", words.memory(before.host.rss_bytes), words.memory(after.host.rss_bytes)))
+    rows.append(_change("memory", known_size(before.host.rss_bytes), known_size(after.host.rss_bytes)))
     if before.gpu.utilization is not None or after.gpu.utilization is not None:
         rows.append(_change("GPU utilisation", _gpu(before), _gpu(after)))
     return rows
@@ -114,16 +115,16 @@ def tried(run: Run) -> list[Tried]:
     rows = []
     user = user_settings(run) or Settings()
     for name, burst in (("yours", run.baseline), ("ceiling", run.ceiling)):
-        if burst and burst.period_s:
-            settings = words.shown(burst.settings, user) if name == "yours" else "data is free"
+        if measured(burst):
+            settings = described.shown(burst.settings, user) if name == "yours" else "data is free"
             rows.append(Tried(name, settings, _rate(burst), _wait(burst), seconds(cost_s(burst)), ""))
     rows.extend(_tried(trial, user) for trial in run.trials)
     return rows
 
 
 def _tried(trial: Trial, user: Settings) -> Tried:
-    settings, number = words.shown(trial.settings, user), str(trial.number)
-    if trial.burst and trial.burst.period_s:
+    settings, number = described.shown(trial.settings, user), str(trial.number)
+    if measured(trial.burst):
         note = f"{trial.why} (ended early: losing)" if trial.burst.abandoned else trial.why
         burst = trial.burst
         return Tried(number, settings, _rate(burst), _wait(burst), seconds(cost_s(burst)), note)
@@ -155,9 +156,9 @@ def machine(run: Run) -> list[tuple[str, str]]:
         ("CPU", limits.cpu_model or "unknown"),
         (
             "memory",
-            f"{words.memory(limits.memory_available_bytes)} free of {words.memory(limits.memory_bytes)}",
+            f"{known_size(limits.memory_available_bytes)} free of {known_size(limits.memory_bytes)}",
         ),
-        ("/dev/shm free", words.memory(limits.shm_free_bytes)),
+        ("/dev/shm free", known_size(limits.shm_free_bytes)),
         ("open files", files),
         ("GPU", limits.gpu or (environment.device_name if environment else "") or "none"),
     ]

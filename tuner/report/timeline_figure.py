@@ -1,4 +1,4 @@
-"""The end of a burst on one time axis: steps, waits, events, what lay ready, and each worker. Zooms by script."""
+"""The end of a burst on one time axis: steps, waits, events, what lay ready, each worker. Zooms by script."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Box = tuple[float, float, str, str]
 def draw(identity: str, name: str, burst: Burst) -> str:
     """Return labels and picture of the last steps of a burst, as HTML."""
     numbered = list(enumerate(steps(burst)))[-MAX_STEPS:]
-    if not numbered:
+    start_s, end_s = (numbered[0][1].start_s, numbered[-1][1].end_s) if numbered else (0.0, 0.0)
+    if end_s <= start_s:
         return ""
-    start_s, end_s = numbered[0][1].start_s, numbered[-1][1].end_s
     lanes = [("training thread", _main(numbered))]
     events = [
         (s.start_s, s.duration_s, f"line-{s.kind.value}", f"{s.kind.value} {seconds(s.duration_s)}")
@@ -46,9 +46,11 @@ def draw(identity: str, name: str, burst: Burst) -> str:
     drawn = svg.figure(identity, f"Timeline, {name}", said, WIDTH, height, parts)
     drawn = drawn.replace("<svg ", '<svg preserveAspectRatio="none" ', 1)
     labels = "".join(f"<span>{escape(label)}</span>" for label, _ in lanes)
+    about = f"Timeline, {escape(name)}, scrolls sideways"
     return (
-        f'<div class="lanes" style="--lanes:{len(lanes)}"><div class="lane-names" aria-hidden="true">{labels}</div>'
-        f'<div class="lane-scroll" tabindex="0" role="group" aria-label="Timeline, {escape(name)}, scrolls sideways">'
+        f'<div class="lanes" style="--lanes:{len(lanes)}">'
+        f'<div class="lane-names" aria-hidden="true">{labels}</div>'
+        f'<div class="lane-scroll" tabindex="0" role="group" aria-label="{about}">'
         f'<div class="lane-area">{drawn}{_axis(end_s - start_s)}</div></div></div>'
     )
 

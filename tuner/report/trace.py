@@ -1,7 +1,7 @@
 """The bursts as a Chrome trace (gzip), for ui.perfetto.dev and chrome://tracing.
 
-Times of workers and stalls are stamped; where the steps lay is reconstructed from their lengths and the end of
-the burst, and marked so.
+Times of workers and stalls are stamped; where the steps lay is reconstructed from their lengths and the end
+of the burst, and marked so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Event = dict[str, Any]
 
 
 def render(run: Run) -> bytes:
-    """Return the trace of every burst, one process lane each, gzip-compressed JSON of the trace event format."""
+    """Return the trace of every burst, one process each, as gzip-compressed trace event JSON."""
     bursts = named_bursts(run)
     origin_s = min((burst.start_s for _, burst in bursts), default=0.0)
     events = [
@@ -110,9 +110,12 @@ def _counters(pid: int, burst: Burst, origin_s: float) -> list[Event]:
         "GPU power, mean (W)": burst.gpu.power_w,
         "CPU cores busy, mean": burst.host.cpu_cores,
     }
-    return [
-        {"ph": "C", "pid": pid, "tid": 0, "name": name, "ts": round((at_s - origin_s) * 1e6, 3), "args": {"value": shown}}
-        for name, value in values.items()
-        if value is not None
-        for at_s, shown in ((burst.start_s, value), (burst.end_s, 0.0))
-    ]  # fmt: skip
+    events = []
+    for name, value in values.items():
+        for at_s, shown in ((burst.start_s, value), (burst.end_s, 0.0)):
+            if value is not None:
+                ts = round((at_s - origin_s) * 1e6, 3)
+                events.append(
+                    {"ph": "C", "pid": pid, "tid": 0, "name": name, "ts": ts, "args": {"value": shown}}
+                )
+    return events

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from gputune import stats, words
+from gputune import described, stats
 from gputune.numbers import plain_rate, seconds
 from gputune.probes.settings import Settings
 from gputune.record import Run
 from gputune.report import svg, tables
+from gputune.timeline import measured
 
 WIDTH, HEIGHT = 480, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 14, 26, 58
@@ -30,13 +31,13 @@ def points(run: Run) -> list[Point]:
     user = tables.user_settings(run) or Settings()
     chosen = run.recommendation.settings if run.recommendation else None
     found = []
-    if run.baseline and run.baseline.period_s:
+    if measured(run.baseline):
         rate = stats.samples_per_s(run.baseline)
         cost_s = tables.cost_s(run.baseline)
         found.append(Point(run.baseline.settings.num_workers, rate, "user", "your settings", cost_s))
     for trial in run.trials:
-        name = f"trial {trial.number}: {words.shown(trial.settings, user)}"
-        if trial.burst and trial.burst.period_s:
+        name = f"trial {trial.number}: {described.shown(trial.settings, user)}"
+        if measured(trial.burst):
             kind = "proposed" if trial.settings == chosen else "trial"
             cost_s, rate = tables.cost_s(trial.burst), stats.samples_per_s(trial.burst)
             found.append(Point(trial.settings.num_workers, rate, kind, name, cost_s))
@@ -49,9 +50,9 @@ def points(run: Run) -> list[Point]:
 def draw(run: Run) -> str:
     """Return the picture, or nothing when no two sets of settings were tried."""
     found = points(run)
-    if len(found) < 2:
+    if len(found) < 2 or not any(point.samples_per_s for point in found):
         return ""
-    ceiling = stats.samples_per_s(run.ceiling) if run.ceiling and run.ceiling.period_s else None
+    ceiling = stats.samples_per_s(run.ceiling) if measured(run.ceiling) else None
     top = 1.12 * max([point.samples_per_s or 0.0 for point in found] + [ceiling or 0.0])
     counts = sorted({point.workers for point in found})
     columns = {n: LEFT + (i + 0.5) * (WIDTH - LEFT - RIGHT) / len(counts) for i, n in enumerate(counts)}

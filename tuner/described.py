@@ -1,0 +1,23 @@
+"""Settings and places in the source as people read them."""
+
+from __future__ import annotations
+
+from gputune.probes.protocol import LoaderSite
+from gputune.probes.settings import DEFAULT_PREFETCH_FACTOR, SETTINGS, Settings
+
+
+def place(site: LoaderSite | None) -> str:
+    """Return ``train.py:57`` for the line a user would edit."""
+    if site is None or not (site.user_file or site.file):
+        return "the loader"
+    file, line = (site.user_file, site.user_line) if site.user_file else (site.file, site.line)
+    return f"{'/'.join(file.split('/')[-2:])}:{line}"
+
+
+def shown(settings: Settings, user: Settings) -> str:
+    """Return settings without values that are torch's default and not the user's own choice."""
+    mine, theirs = settings.dataloader_kwargs(), user.dataloader_kwargs()
+    default = {"prefetch_factor": DEFAULT_PREFETCH_FACTOR, "pin_memory": False, "persistent_workers": False}
+    ordered = [name for name in SETTINGS if name in mine]
+    kept = [n for n in ordered if mine[n] != default.get(n) or theirs.get(n, mine[n]) != mine[n]]
+    return " ".join(f"{name}={mine[name]}" for name in kept)
