@@ -15,10 +15,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gputune import replay, stats
+from gputune import replay, stats, steady
 from gputune.corrections import Contention, Residual, Waiting
 from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
+from gputune.reading import Seen, read
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,8 +27,6 @@ REPLAYED_BATCHES = 240
 TAIL_BATCHES = 480
 """Batches replayed when service times vary by more than :data:`HEAVY`: rare slow ones must appear often enough."""
 HEAVY = 0.7
-CPU_BOUND = 0.7
-"""Share of a service time spent computing or queueing for a core above which a loader is CPU-bound."""
 CROWDED = 1.05
 """Demand for this many times the cores is over-subscription."""
 CALM_SPREAD, CROWDED_SPREAD = 0.10, 0.35
@@ -35,8 +34,6 @@ CALM_SPREAD, CROWDED_SPREAD = 0.10, 0.35
 TAIL_FACTOR = 4.0
 """A batch this many times slower than the median is a slow one."""
 FIXED_POINT_ROUNDS = 10
-MACHINE_NOISE = 0.012
-"""Even a long burst says no more than this about the next minute: machines drift."""
 RECEIVE_S = 5e-4
 """Prior of the main-thread time to take a finished batch (a handle to shared memory, not its bytes)."""
 RECEIVE_PINNED = 0.4
@@ -66,23 +63,6 @@ class Prediction(msgspec.Struct, frozen=True):
     """What the workers could make over what the loop can take (1 without workers)."""
 
 
-class _Seen(msgspec.Struct, frozen=True):
-    """What one burst taught, in seconds per batch."""
-
-    burst: Burst
-    rate: float
-    """Batches per second."""
-    spread: float
-    at_work: float
-    """Workers busy on average."""
-    running: float
-    """Of these, how many wanted a core."""
-    computing_s: float
-    waiting_s: float
-    busy_s: float
-    others: float
-
-
 class Model:
     """Learns from bursts, predicts settings.
 
@@ -96,8 +76,10 @@ class Model:
         self.ceiling = ceiling if ceiling is not None and ceiling.period_s else None
         self.other_ceiling: Burst | None = None
         """A second burst with free data, with pinning the other way round."""
-        self.seen: list[_Seen] = []
-        self._samples_per_batch = fmean(ceiling.samples) if self.ceiling and ceiling and ceiling.samples else 1.0
+        self.seen: list[Seen] = []
+        self._samples_per_batch = (
+            fmean(ceiling.samples) if self.ceiling and ceiling and ceiling.samples else 1.0
+        )
 
     @property
     def knows_service(self) -> bool:
@@ -107,7 +89,12 @@ class Model:
     @property
     def variation(self) -> float:
         """Coefficient of variation of service times, pooled over bursts."""
-        return float(np.average([stats.variation(s.burst) for s in self.seen], weights=[len(s.burst.workers) for s in self.seen]))
+        return float(
+            np.average(
+                [steady.variation(s.burst) for s in self.seen],
+                weights=[len(s.burst.workers) for s in self.seen],
+            )
+        )
 
     @property
     def tailed(self) -> bool:
@@ -126,7 +113,7 @@ class Model:
             return
         if burst.samples:
             self._samples_per_batch = fmean(burst.samples)
-        self.seen.append(self._read(burst, disturbed))
+        self.seen.append(read(burst, self._samples_per_batch, self.cores, disturbed=disturbed))
         self._fit()
 
     def add_ceiling(self, burst: Burst) -> None:
@@ -169,13 +156,15 @@ class Model:
     def loop_samples_per_s(self, settings: Settings) -> float:
         """Return what the training loop alone would take, were every batch ready when asked for."""
         busy_s = float(self._loop.time_s(np.array(0.0), 0.0)) * self._copying[settings.pin_memory]
-        return self._samples_per_batch / (busy_s + (self._receive_s[settings.pin_memory] if settings.num_workers else 0.0))
+        return self._samples_per_batch / (
+            busy_s + (self._receive_s[settings.pin_memory] if settings.num_workers else 0.0)
+        )
 
     def crowded(self, burst: Burst) -> bool:
         """Whether more wanted to run during a burst than there are cores."""
         return any(self._crowded(s) for s in self.seen if s.burst is burst)
 
-    def _crowded(self, seen: _Seen) -> bool:
+    def _crowded(self, seen: Seen) -> bool:
         return seen.running + seen.others > CROWDED * self.cores
 
     def net_wait_share(self, burst: Burst) -> float:
@@ -196,26 +185,6 @@ class Model:
         return f"waiting in the loader (storage, network or a lock): {1e3 * last.waiting_s:.3g} ms of every batch"
 
     # -- learning
-
-    def _read(self, burst: Burst, disturbed: bool) -> _Seen:
-        estimate = stats.sustained(burst)
-        rate = estimate.value / self._samples_per_batch
-        wall_s = stats.service_s(burst) or 0.0
-        cpu_s = min(wall_s, fmean(batch.cpu_s for batch in burst.workers))
-        cycle_s = max(wall_s, stats.worker_cycle_s(burst) or 0.0)
-        workers = burst.settings.num_workers
-        at_work = min(workers, rate * cycle_s) if workers else 1.0
-        others = _other_cores(burst, at_work * cpu_s / wall_s if wall_s else 0.0, self.cores)
-        computing_s = computing_wall_s(wall_s, cpu_s, at_work, others, self.cores)
-        # Handing a batch over is work of the worker too.
-        computing_s += cycle_s - wall_s
-        spread = estimate.spread / 1.645 if math.isfinite(estimate.spread) else 0.3
-        busy = [p - w for p, w in zip(burst.period_s, burst.wait_s, strict=True)]
-        return _Seen(
-            burst=burst, rate=rate, spread=math.hypot(min(0.3, spread), 0.05 if disturbed else MACHINE_NOISE),
-            at_work=at_work, running=at_work * computing_s / cycle_s if cycle_s else 0.0, computing_s=computing_s,
-            waiting_s=max(0.0, cycle_s - computing_s), busy_s=fmean(busy), others=others,
-        )
 
     def noise(self, burst: Burst) -> float:
         """Return how far a burst's rate may be off (relative), given how rare slow batches are in all bursts."""
@@ -240,7 +209,7 @@ class Model:
         self._loop.suppose(self._alone_s(), 0.03)
         for s in self.seen:
             count = len(s.burst.workers)
-            noise = max(0.02, stats.variation(s.burst) / math.sqrt(count), s.spread / 2)
+            noise = max(0.02, steady.variation(s.burst) / math.sqrt(count), s.spread / 2)
             # Where a batch hardly computes (or hardly waits), that part is the small difference of two clocks.
             share = s.computing_s / max(1e-12, s.computing_s + s.waiting_s)
             self._computing.learn(s.running, s.others, s.computing_s, noise / max(share, 0.05))
@@ -251,7 +220,7 @@ class Model:
                 self._loop.learn(s.running, s.others - 1, s.busy_s / factor, 0.02)
         self._pool()
 
-    def _shows_loop(self, seen: _Seen) -> bool:
+    def _shows_loop(self, seen: Seen) -> bool:
         """Whether a burst's time outside ``next()`` is the loop's own speed."""
         return self.net_wait_share(seen.burst) < STARVED or seen.busy_s > self._reference_s()
 
@@ -269,7 +238,10 @@ class Model:
         """Return what pinning does to the loop's own time, relative to the reference burst's choice."""
         reference = (self.ceiling or self.seen[0].burst).settings.pin_memory
         if self.ceiling is not None and self.other_ceiling is not None and self.other_ceiling.period_s:
-            return {reference: 1.0, not reference: fmean(self.other_ceiling.period_s) / fmean(self.ceiling.period_s)}
+            return {
+                reference: 1.0,
+                not reference: fmean(self.other_ceiling.period_s) / fmean(self.ceiling.period_s),
+            }
         fed = [s for s in self.seen if s.burst.settings.num_workers and self._shows_loop(s)]
         mine = [s.busy_s for s in fed if s.burst.settings.pin_memory is reference]
         theirs = [s.busy_s for s in fed if s.burst.settings.pin_memory is not reference]
@@ -322,14 +294,25 @@ class Model:
             mine = np.flatnonzero(~alone & (ordered == choice))
             if not len(mine):
                 continue
-            computing, waiting, busy, at_work[mine] = self._settle(workers[mine], copying[mine], receive[mine])
+            computing, waiting, busy, at_work[mine] = self._settle(
+                workers[mine], copying[mine], receive[mine]
+            )
             rate[mine] = function(
-                self._drawn[0], self._drawn[1], computing, waiting, busy, receive[mine], workers[mine], prefetch[mine]
+                self._drawn[0],
+                self._drawn[1],
+                computing,
+                waiting,
+                busy,
+                receive[mine],
+                workers[mine],
+                prefetch[mine],
             )
             room[mine] = workers[mine] / (computing + waiting) * (busy + receive[mine])
         return rate, at_work, room
 
-    def _settle(self, workers: npt.NDArray[np.int64], copying: Floats, receive: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    def _settle(
+        self, workers: npt.NDArray[np.int64], copying: Floats, receive: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats]:
         """Return service parts, loop time and busy workers at the point where load and speed agree."""
         at_work = workers.astype(np.float64)
         running = at_work * self._share_computing()
@@ -352,36 +335,10 @@ class Model:
         alone = [s for s in self.seen if s.burst.settings.num_workers == 0]
         if alone:
             return alone[-1].rate
-        service = self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
+        service = (
+            self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
+        )
         return float(1 / max(self._alone_s(), service + (1 - HIDDEN) * self._alone_s()))
-
-
-def cpu_bound(burst: Burst, effective_cpus: float) -> bool:
-    """Whether making a batch is mostly CPU work, queueing for a core included (CPU time alone hides that)."""
-    model = Model(effective_cpus)
-    model.add(burst)
-    return bool(model.seen) and model.seen[0].computing_s > CPU_BOUND * (model.seen[0].computing_s + model.seen[0].waiting_s)
-
-
-def computing_wall_s(wall_s: float, cpu_s: float, at_work: float, others: float, cores: float) -> float:
-    """Return the part of a service time spent computing or queueing for a core; the rest waited for something else.
-
-    CPU time alone cannot tell queueing from storage. With ``x`` workers at work that want a core for a share ``y /
-    wall`` of their time, fair sharing stretches ``cpu`` to ``y = cpu * (x * y / wall + others) / cores`` once demand
-    exceeds the cores; solved for ``y``.
-    """
-    if wall_s <= 0:
-        return 0.0
-    rest = 1 - cpu_s * at_work / (wall_s * cores)
-    return wall_s if rest <= 0 else min(wall_s, max(cpu_s, cpu_s * others / cores / rest))
-
-
-def _other_cores(burst: Burst, worker_cores: float, cores: float) -> float:
-    """Return cores wanted by everything but the workers: the main thread and other processes."""
-    main = 1.0
-    if burst.host.cpu_cores is not None and burst.settings.num_workers:
-        main = min(cores, max(0.05, burst.host.cpu_cores - worker_cores))
-    return main + (burst.host.other_cpu_cores or 0.0)
 
 
 def _relative(values: Floats) -> Floats:
@@ -393,7 +350,12 @@ def _features(settings: Sequence[Settings]) -> Floats:
     """Return settings as points in which one unit is about how far a residual carries over."""
     return np.array(
         [
-            (math.log2(s.num_workers + 1) / 0.6, math.log2(s.prefetch_factor or 1) / 1.2, float(not s.in_order), 1.2 * s.pin_memory)
+            (
+                math.log2(s.num_workers + 1) / 0.6,
+                math.log2(s.prefetch_factor or 1) / 1.2,
+                float(not s.in_order),
+                1.2 * s.pin_memory,
+            )
             for s in settings
         ]
     )

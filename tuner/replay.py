@@ -24,8 +24,14 @@ WARM_UP_SHARE = 3
 
 
 def in_order(
-    cpu_s: Floats, wait_s: Floats, cpu_factor: Floats, wait_factor: Floats, busy_s: Floats, receive_s: Floats,
-    workers: Integers, prefetch: Integers,
+    cpu_s: Floats,
+    wait_s: Floats,
+    cpu_factor: Floats,
+    wait_factor: Floats,
+    busy_s: Floats,
+    receive_s: Floats,
+    workers: Integers,
+    prefetch: Integers,
 ) -> Floats:
     """Return batches per second of each candidate when batches are handed out in the sampler's order.
 
@@ -68,8 +74,14 @@ def in_order(
 
 
 def any_order(
-    cpu_s: Floats, wait_s: Floats, cpu_factor: Floats, wait_factor: Floats, busy_s: Floats, receive_s: Floats,
-    workers: Integers, prefetch: Integers,
+    cpu_s: Floats,
+    wait_s: Floats,
+    cpu_factor: Floats,
+    wait_factor: Floats,
+    busy_s: Floats,
+    receive_s: Floats,
+    workers: Integers,
+    prefetch: Integers,
 ) -> Floats:
     """Return batches per second when finished batches are handed out first come, first served.
 

@@ -15,7 +15,7 @@ from gputune.probes.settings import Settings
 from gputune.space import Space
 
 
-class ReplaySampler(BaseSampler):  # type: ignore[misc]  # optuna is untyped to mypy here
+class ReplaySampler(BaseSampler):
     """Proposes what :meth:`offer` was given; without an offer every parameter is sampled independently.
 
     Args:
@@ -50,7 +50,9 @@ class ReplaySampler(BaseSampler):  # type: ignore[misc]  # optuna is untyped to 
         """Return a value from the fallback (Optuna's contract)."""
         return self._fallback.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+    def after_trial(
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
         """Let the fallback keep its books (Optuna's contract)."""
         self._fallback.after_trial(study, trial, state, values)
 
@@ -59,7 +61,7 @@ class ReplaySampler(BaseSampler):  # type: ignore[misc]  # optuna is untyped to 
         self._fallback.reseed_rng()
 
 
-def distributions(space: Space) -> dict[str, CategoricalDistribution]:
+def distributions(space: Space) -> dict[str, BaseDistribution]:
     """Return one categorical distribution a setting: the choices are few and unevenly spaced."""
     return {name: CategoricalDistribution(tuple(choices)) for name, choices in space.choices.items()}
 

@@ -13,7 +13,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from gputune import stats
+from gputune.beliefs import Beliefs
 from gputune.bench import Bench
+from gputune.candidates import Candidates
 from gputune.cost import Point
 from gputune.planner import Planner, Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
@@ -90,10 +92,17 @@ class _Search:
     def __init__(self, bench: Bench, context: SearchContext, listener: Listener) -> None:
         self.bench, self.context, self.tell = bench, context, listener
         start_share = (context.epoch_start_s or 0.0) / context.epoch_s if context.epoch_s else 0.0
-        self.planner = Planner(
-            context.space, context.user, context.baseline, context.ceiling, effective_cpus=context.effective_cpus,
-            worker_bytes=context.worker_bytes, tolerance=context.tolerance, prefer=context.prefer, start_share=start_share,
+        self.beliefs = Beliefs(
+            context.baseline,
+            context.ceiling,
+            effective_cpus=context.effective_cpus,
+            worker_bytes=context.worker_bytes,
+            batch_bytes=context.space.batch_bytes,
+            tolerance=context.tolerance,
+            prefer=context.prefer,
         )
+        self.candidates = Candidates(context.space, context.user, context.baseline, start_share)
+        self.planner = Planner(context.user, self.beliefs, self.candidates)
         self.sampler = ReplaySampler(context.space, context.seed)
         self.study = _open_study(context, self.sampler)
         self.trials: list[Trial] = []
@@ -105,8 +114,11 @@ class _Search:
         while not stopped:
             stopped = self._out_of_means() or self._round()
         return SearchResult(
-            trials=self.trials, best=self.planner.best(), stopped_because=stopped,
-            reachable_samples_per_s=self.planner.reachable_samples_per_s(), pareto=self.planner.front(),
+            trials=self.trials,
+            best=self.beliefs.best(),
+            stopped_because=stopped,
+            reachable_samples_per_s=self.beliefs.reachable_samples_per_s(self.candidates.all),
+            pareto=self.beliefs.front(),
             pinned_ceiling=self.pinned,
         )
 
@@ -130,8 +142,8 @@ class _Search:
     def _round(self) -> str:
         """Run one trial; return why the search is over, or an empty string."""
         proposal = self.planner.next()
-        if proposal is None and self.planner.model.knows_service:
-            return self.planner.verdict()
+        if proposal is None and self.beliefs.model.knows_service:
+            return self.beliefs.verdict()
         if proposal is None:
             return self._without_model()
         self.sampler.offer(proposal.settings)
@@ -141,15 +153,17 @@ class _Search:
 
     def _without_model(self) -> str:
         """Run one trial of the fallback sampler, skipping what is known or does not fit."""
-        if self.planner.reached():
-            return self.planner.verdict()
+        if self.beliefs.reached():
+            return self.beliefs.verdict()
         if len(self.trials) >= FALLBACK_TRIALS:
             return f"no batch was stamped, so nothing could be predicted; best of {len(self.trials)} sampled settings"
         for _ in range(IDLE_ASKS):
             trial = self.study.ask()
             settings = suggest(trial, self.context.space)
-            if self.context.space.fits(settings) and settings not in self.planner.measured:
-                self._measure(trial, Proposal(settings=settings, phase="search", why="sampled: no model of this loader"))
+            if self.context.space.fits(settings) and settings not in self.beliefs.measured:
+                self._measure(
+                    trial, Proposal(settings=settings, phase="search", why="sampled: no model of this loader")
+                )
                 return ""
             self.study.tell(trial, state=TrialState.PRUNED)
         return "every setting of the space has been tried or does not fit"
@@ -157,9 +171,9 @@ class _Search:
     def _measure(self, trial: optuna.trial.Trial, proposal: Proposal) -> None:
         self.tell(proposal)
         result = self._burst(proposal)
-        if isinstance(result, Burst) and self.planner.disturbed(result):
+        if isinstance(result, Burst) and self.beliefs.disturbed(result):
             # Someone else used the machine: keep it with less weight and look again.
-            self.planner.learn(result)
+            self.beliefs.learn(result)
             again = self._burst(proposal)
             result = again if isinstance(again, Burst) else result
         trial.set_user_attr("why", proposal.why)
@@ -168,13 +182,16 @@ class _Search:
         if isinstance(result, Infeasible):
             trial.set_user_attr("infeasible", result.reason)
             self.study.tell(trial, state=TrialState.FAIL)
-            self.planner.exclude(result)
+            self.candidates.exclude(result)
         else:
             self.study.tell(trial, stats.samples_per_s(result))
-            self.planner.learn(result)
+            self.beliefs.learn(result)
             self.planner.surprised(proposal, result)
         record = Trial(
-            number=len(self.trials) + 1, phase=proposal.phase, settings=proposal.settings, why=proposal.why,
+            number=len(self.trials) + 1,
+            phase=proposal.phase,
+            settings=proposal.settings,
+            why=proposal.why,
             predicted_samples_per_s=proposal.predicted_samples_per_s,
             burst=result if isinstance(result, Burst) else None,
             infeasible=result if isinstance(result, Infeasible) else None,
@@ -202,7 +219,9 @@ def _open_study(context: SearchContext, sampler: ReplaySampler) -> Any:
         known = distributions(context.space)
         study.add_trial(
             create_trial(
-                params=parameters(context.user, known), distributions=known, value=stats.samples_per_s(context.baseline),
+                params=parameters(context.user, known),
+                distributions=dict(known),
+                value=stats.samples_per_s(context.baseline),
                 user_attrs={"why": "the user's own settings", "phase": "baseline"},
             )
         )

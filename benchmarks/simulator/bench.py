@@ -44,8 +44,10 @@ class SimulatedBench:
         if not replay and self.workload.overflows(settings):
             self.clock_s += CRASH_S
             result = Infeasible(
-                settings=settings, purpose=purpose, reason="RuntimeError: DataLoader worker killed by signal: Bus error "
-                "(out of shared memory)", cost_s=CRASH_S,
+                settings=settings,
+                purpose=purpose,
+                reason="RuntimeError: DataLoader worker killed by signal: Bus error (out of shared memory)",
+                cost_s=CRASH_S,
             )
         else:
             result = self._burst(settings, purpose, length, replay, abandon_below)
@@ -57,7 +59,12 @@ class SimulatedBench:
     ) -> Burst:
         start_s = self.clock_s
         run = Simulation(
-            self.workload, settings, self.disturbance, start_s=start_s + TEAR_DOWN_S, seed=self._seed, replay=replay
+            self.workload,
+            settings,
+            self.disturbance,
+            start_s=start_s + TEAR_DOWN_S,
+            seed=self._seed,
+            replay=replay,
         )
         first = previous = run.step()
         warmup = 1
@@ -82,17 +89,34 @@ class SimulatedBench:
             abandoned = abandon_below is not None and interval.low * abandon_below > self.workload.batch_size
         self.clock_s = previous.at_s
         return Burst(
-            settings=settings, purpose=purpose, start_s=measured_from_s, end_s=previous.at_s, swap_s=TEAR_DOWN_S,
-            first_batch_s=first.at_s - start_s, warmup_batches=warmup, period_s=period, wait_s=wait, ready=ready,
-            samples=[self.workload.batch_size] * len(period), workers=self._stamps(run, measured_from_s, previous.at_s),
-            batch_bytes=self.workload.batch_bytes, abandoned=abandoned,
+            settings=settings,
+            purpose=purpose,
+            start_s=measured_from_s,
+            end_s=previous.at_s,
+            swap_s=TEAR_DOWN_S,
+            first_batch_s=first.at_s - start_s,
+            warmup_batches=warmup,
+            period_s=period,
+            wait_s=wait,
+            ready=ready,
+            samples=[self.workload.batch_size] * len(period),
+            workers=self._stamps(run, measured_from_s, previous.at_s),
+            batch_bytes=self.workload.batch_bytes,
+            abandoned=abandoned,
             host=HostUse(other_cpu_cores=self._other_cores(measured_from_s, previous.at_s)),
         )
 
     def _stamps(self, run: Simulation, from_s: float, to_s: float) -> list[WorkerBatch]:
         put_s = self.workload.worker_put_s if run.workers else 0.0
         return [
-            WorkerBatch(made.worker, made.start_s, made.end_s - made.start_s - put_s, 0.0, max(0.0, made.cpu_s - put_s), made.idle_s)
+            WorkerBatch(
+                made.worker,
+                made.start_s,
+                made.end_s - made.start_s - put_s,
+                0.0,
+                max(0.0, made.cpu_s - put_s),
+                made.idle_s,
+            )
             for made in run.finished
             if from_s <= made.end_s <= to_s
         ]
