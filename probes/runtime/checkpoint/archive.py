@@ -125,9 +125,11 @@ def remove_remains(directory: str) -> int:
     removed = 0
     if fcntl is None:
         return removed
-    with os.scandir(directory) as entries:
-        stale = [entry.path for entry in entries if entry.name.startswith(TEMPORARY_PREFIX)]
-    for folder in stale:
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return removed  # gone or unreadable: the write itself will say so
+    for folder in (os.path.join(directory, name) for name in names if name.startswith(TEMPORARY_PREFIX)):
         try:
             if time.time() - os.stat(folder).st_mtime < _STALE_AFTER_S:
                 continue

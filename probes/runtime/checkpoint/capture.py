@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,13 +67,22 @@ class _RecordingWriter:
     def __init__(self, storages: dict[str, torch.UntypedStorage]) -> None:
         self.capture = Capture()
         self._storages = storages
+        self._until_done = contextlib.ExitStack()
+
+    def __enter__(self) -> _RecordingWriter:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._until_done.close()
 
     def write_record(self, name: str, data: str | bytes, size: int) -> None:
+        if not self.capture.entries:  # the pickle is complete; only storages follow
+            self._until_done.enter_context(torch_names.announcing_storages())
         raw = data.encode() if isinstance(data, str) else bytes(data)
         self.capture.entries.append((name, raw[:size]))
 
     def write_record_metadata(self, name: str, size: int) -> None:
-        """Called under ``skip_data`` in place of a storage's bytes."""
+        """Called in place of a storage's bytes."""
         self.capture.entries.append((name, self._storages[name.removeprefix("data/")]))
 
 
@@ -83,9 +93,9 @@ def capture(obj: object, pickle_module: Any, protocol: int, *, omit_byteorder: b
         whatever pickling raises; nothing has been written then.
     """
     storages: dict[str, torch.UntypedStorage] = {}
-    writer = _RecordingWriter(storages)
     noticing = _noticing_module(pickle_module, storages)
-    torch_names.run_torch_pickler(obj, writer, noticing, protocol, omit_byteorder=omit_byteorder)
+    with _RecordingWriter(storages) as writer:
+        torch_names.run_torch_pickler(obj, writer, noticing, protocol, omit_byteorder=omit_byteorder)
     return writer.capture
 
 

@@ -34,6 +34,8 @@ def resolve(path: object) -> Destination | str:
     text: Any = os.fspath(path)
     if not isinstance(text, str) or not os.path.basename(text):
         return "it is not a file name"
+    if not os.path.basename(text).rpartition(".")[0] and os.path.basename(text).startswith("."):
+        return "torch refuses its name"
     target = os.path.realpath(text)
     directory = os.path.dirname(target)
     if not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):

@@ -142,12 +142,7 @@ class AsyncSaver:
         return where
 
     def _capture(self, obj: object, module: Any, protocol: int, omit_byteorder: bool) -> Capture | str:
-        try:
-            captured = capture(obj, module, protocol, omit_byteorder=omit_byteorder)
-        except RuntimeError as error:
-            if torch_names.NO_STORAGE_MESSAGE in str(error):
-                return "a tensor owns no storage"
-            raise
+        captured = capture(obj, module, protocol, omit_byteorder=omit_byteorder)
         room = available_bytes() * _MEMORY_SHARE + self._lane.arena.capacity_bytes
         return captured if captured.size_bytes() <= room else "its copy would not fit into memory"
 

@@ -23,9 +23,6 @@ PRIVATE_NAMES = (
 """What :func:`missing_names` looks for. The behaviour behind the names (and the attribute
 ``_untyped_storage`` that only instances have) is checked by the saver's self-test."""
 
-NO_STORAGE_MESSAGE = "backends with no storage"
-"""Part of what torch raises under ``skip_data`` for tensors that own no storage (XLA)."""
-
 
 def missing_names() -> list[str]:
     """Return the names of :data:`PRIVATE_NAMES` that this torch lacks."""
@@ -59,9 +56,18 @@ def storage_alignment() -> int:
 def run_torch_pickler(
     obj: object, writer: Any, pickle_module: Any, protocol: int, *, omit_byteorder: bool
 ) -> None:
-    """Run the body of ``torch.save`` against ``writer``, with storages announced but not copied."""
-    with torch.serialization.skip_data():
-        torch.serialization._save(obj, writer, pickle_module, protocol, omit_byteorder)  # type: ignore[no-untyped-call]
+    """Run the body of ``torch.save`` against ``writer``."""
+    serialization: Any = torch.serialization
+    serialization._save(obj, writer, pickle_module, protocol, omit_byteorder)
+
+
+def announcing_storages() -> Any:
+    """Return a context in which ``_save`` announces storages to its writer instead of copying them to the CPU.
+
+    It must not be entered before pickling is over: ``skip_data`` makes tensors that are quantised or on XLA
+    refuse.
+    """
+    return torch.serialization.skip_data()
 
 
 def untyped(storage: Any) -> torch.UntypedStorage:
@@ -81,7 +87,14 @@ def archive_writer(path: str, *, compute_crc32: bool, alignment: int, by_stream:
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(open(path, "wb")) if by_stream else path
         writer = torch._C.PyTorchFileWriter(sink, compute_crc32, alignment)
-        yield writer
+        try:
+            yield writer
+        except BaseException:
+            # An archive that was not ended is ended by its C++ destructor, which aborts the process on a full
+            # disk.
+            with contextlib.suppress(RuntimeError):
+                writer.write_end_of_file()
+            raise
         writer.write_end_of_file()
 
 

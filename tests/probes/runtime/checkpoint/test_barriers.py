@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from gputune.probes.runtime.checkpoint import install_async_save, uninstall_async_save
 from gputune.probes.runtime.checkpoint import lane as lane_module
 from gputune.probes.runtime.checkpoint.saver import AsyncSaver, torch_save
@@ -159,7 +160,8 @@ def test_a_forked_child_saves_for_itself(saver: AsyncSaver, tmp_path: Path) -> N
     pid = os.fork()
     if pid == 0:
         torch.save({"who": "child"}, tmp_path / "y.pt")
-        good = torch.load(tmp_path / "y.pt")["who"] == "child" and torch.load(tmp_path / "x.pt")["who"] == "parent"
+        mine, theirs = torch.load(tmp_path / "y.pt"), torch.load(tmp_path / "x.pt")
+        good = mine["who"] == "child" and theirs["who"] == "parent"
         os._exit(0 if good else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert torch.load(tmp_path / "x.pt")["who"] == "parent"

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
-import signal
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from gputune.probes.runtime.checkpoint import AsyncSaveError, install_async_save, uninstall_async_save
+
+from gputune.probes.runtime.checkpoint import (
+    AsyncSaveError,
+    install_async_save,
+    torch_names,
+    uninstall_async_save,
+)
 from gputune.probes.runtime.checkpoint import install as install_module
-from gputune.probes.runtime.checkpoint import torch_names
+from gputune.probes.runtime.checkpoint import saver as saver_module
 from gputune.probes.runtime.checkpoint.archive import TEMPORARY_PREFIX, remove_remains
 from gputune.probes.runtime.checkpoint.saver import AsyncSaver, torch_save
 
@@ -59,25 +66,21 @@ def test_a_full_disk_surfaces_at_the_next_save_and_keeps_the_old_file(
     assert os.listdir(small_disk) == ["x.pt"]
 
 
-def test_a_folder_removed_while_writing_surfaces(saver: AsyncSaver, tmp_path: Path) -> None:
+def test_a_folder_removed_while_writing_surfaces(
+    saver: AsyncSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    saver._lane.wait()
-    torch.save({}, folder / "first.pt")
-    saver.flush()
-    descriptor = os.open(tmp_path, os.O_RDONLY)
-    # The shell acts behind the barriers' back only if they do not flush first, so the failure is made another way:
-    # the folder goes away between resolving the destination and the write.
-    saver.pending.wait_all()
-    from gputune.probes.runtime.checkpoint import saver as saver_module
+    resolve = saver_module.resolve
 
-    real = saver_module.resolve
-    try:
-        saver_module.resolve = lambda path: (found := real(path), shutil.rmtree(folder))[0]
-        torch.save({"x": torch.ones(10)}, folder / "x.pt")
-    finally:
-        saver_module.resolve = real
-        os.close(descriptor)
+    def resolve_then_lose_the_folder(path: object) -> object:
+        where = resolve(path)
+        shutil.rmtree(folder)
+        return where
+
+    # Barriers keep this process from removing it in between, so another process is played here.
+    monkeypatch.setattr(saver_module, "resolve", resolve_then_lose_the_folder)
+    torch.save({"x": torch.ones(10)}, folder / "x.pt")
     with pytest.raises(AsyncSaveError, match="No such file"):
         saver.flush()
 
@@ -85,7 +88,7 @@ def test_a_folder_removed_while_writing_surfaces(saver: AsyncSaver, tmp_path: Pa
 def test_a_missing_folder_raises_at_the_call_with_torchs_own_message(
     saver: AsyncSaver, tmp_path: Path
 ) -> None:
-    with pytest.raises(RuntimeError, match="Parent directory .* does not exist"):
+    with pytest.raises(RuntimeError, match=r"Parent directory .* does not exist"):
         torch.save({}, tmp_path / "no" / "x.pt")
 
 
@@ -93,7 +96,7 @@ def test_what_cannot_be_pickled_raises_at_the_call_and_keeps_the_old_file(
     saver: AsyncSaver, tmp_path: Path
 ) -> None:
     torch.save([1], tmp_path / "x.pt")
-    with pytest.raises((AttributeError, TypeError), match="lambda|pickle"):
+    with pytest.raises((AttributeError, TypeError), match=r"lambda|pickle"):
         torch.save({"f": lambda: 1}, tmp_path / "x.pt")
     assert torch.load(tmp_path / "x.pt") == [1]
 
@@ -107,10 +110,10 @@ def test_permission_denied_raises_at_the_call() -> None:
         "os.makedirs(folder := tempfile.mkdtemp(), exist_ok=True); os.chmod(folder, 0o755)\n"
         "install_async_save('thread'); os.setuid(65534)\n"
         "try: torch.save({}, folder + '/x.pt')\n"
-        "except RuntimeError as error: print('refused', 'denied' in str(error) or 'cannot be opened' in str(error))\n"
+        "except RuntimeError as error: print('refused', error)\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert ended.stdout.strip() == "refused True", ended.stderr
+    assert ended.stdout.startswith("refused"), ended.stderr
 
 
 def test_a_failure_in_the_last_save_becomes_the_exit_status(small_disk: Path) -> None:
@@ -196,30 +199,35 @@ def test_a_torch_that_writes_other_bytes_is_noticed(monkeypatch: pytest.MonkeyPa
     assert "other bytes" in install_module.self_test()
 
 
-_SAVER_SCRIPT = """
-import sys, torch
-from gputune.probes.runtime import install_async_save
-install_async_save(sys.argv[2])
-version = 0
-while True:
-    version += 1
-    torch.save({"version": version, "x": torch.full((500_000,), float(version))}, sys.argv[1])
-    print(version, flush=True)
-"""
+def _save_for_ever(path: str, writer: str, begun: Any) -> None:
+    install_async_save("process" if writer == "process" else "thread")
+    torch.set_num_threads(1)  # a forked child has none of its parent's OpenMP threads
+    version = 0
+    while True:
+        version += 1
+        torch.save({"version": version, "x": torch.full((500_000,), float(version))}, path)
+        if version == 2:  # one whole write is over, so the kill meets the steady state
+            begun.set()
 
 
-@pytest.mark.parametrize("writer", ["thread", "process"])
-def test_sigkill_at_random_moments_never_leaves_a_torn_or_missing_file(tmp_path: Path, writer: str) -> None:
+@pytest.mark.parametrize(("writer", "kills"), [("thread", KILLS * 7 // 10), ("process", KILLS * 3 // 10)])
+def test_sigkill_at_random_moments_never_leaves_a_torn_or_missing_file(
+    tmp_path: Path, writer: str, kills: int
+) -> None:
     rng = random.Random(7)
     path = tmp_path / "x.pt"
     torch_save({"version": 0, "x": torch.zeros(500_000)}, path)
-    command = [sys.executable, "-c", _SAVER_SCRIPT, str(path), writer]
-    for kill in range(KILLS // 2):
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            time.sleep(rng.random() * 0.06)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+    context = multiprocessing.get_context("fork")
+    seen = set()
+    for kill in range(kills):
+        begun = context.Event()
+        process = context.Process(target=_save_for_ever, args=(str(path), writer, begun))
+        process.start()
+        assert begun.wait(60)
+        time.sleep(rng.random() * 0.06)
+        process.kill()
+        process.join()
         state = torch.load(path)
         assert torch.equal(state["x"], torch.full((500_000,), float(state["version"]))), f"kill {kill}"
+        seen.add(state["version"])
+    assert max(seen) > 1
