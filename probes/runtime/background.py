@@ -44,6 +44,8 @@ class BackgroundThread:
         if when_full not in ("block", "drop_oldest", "drop_newest"):
             raise ValueError(f"when_full must be block, drop_oldest or drop_newest, not {when_full!r}")
         self.name, self.capacity, self.when_full = name, capacity, when_full
+        self.at_exit: Callable[[], object] = lambda: None
+        """Called once everything is flushed at exit: what the wrapped object still holds back itself."""
         self.dropped = 0
         """Calls lost because the queue was full."""
         self.blocked_s = 0.0
@@ -154,7 +156,9 @@ def _flush_at_exit() -> None:
     for background in list(_alive):
         try:
             background.flush()
-        except BackgroundError as error:
+            background.at_exit()
+        # At exit nobody is left to catch it, and the next writer must be flushed too.
+        except Exception as error:  # noqa: BLE001
             print(f"gputune: {error}", file=sys.stderr)
 
 

@@ -108,7 +108,7 @@ class _Works:
             StageRunner(stage, self._rings[n], self._rings[n + 1], self._failing(stage.name))
             for n, stage in enumerate(pipeline.stages)
         ]
-        self._feeder = threading.Thread(target=self._feed, name="gputune-collect", daemon=True)
+        self._feeder = threading.Thread(target=self._feed, name="gputune-pipeline-collect", daemon=True)
 
     def start(self) -> None:
         for thread in self._threads():

@@ -81,7 +81,7 @@ class StageRunner:
         self._running = stage.threads
         self._items, self._busy_s, self._starved_s, self._blocked_s = 0, 0.0, 0.0, 0.0
         self.threads = [
-            threading.Thread(target=self._serve, name=f"gputune-{stage.name}-{n}", daemon=True)
+            threading.Thread(target=self._serve, name=f"gputune-pipeline-{stage.name}-{n}", daemon=True)
             for n in range(stage.threads)
         ]
 

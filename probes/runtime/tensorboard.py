@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -60,6 +61,9 @@ def _background_of(writer: Any, capacity: int, when_full: WhenFull) -> Backgroun
     found = writer.__dict__.get(_BACKGROUND)
     if found is None:
         found = writer.__dict__[_BACKGROUND] = BackgroundThread("SummaryWriter", capacity, when_full)
+        # The event writer behind it has a thread and a queue of its own, which exit would cut off.
+        flush, reference = _originals["flush"], weakref.ref(writer)
+        found.at_exit = lambda: flush(alive) if (alive := reference()) is not None else None
     assert isinstance(found, BackgroundThread)
     return found
 

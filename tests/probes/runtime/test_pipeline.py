@@ -16,7 +16,7 @@ from gputune.probes.runtime.stage import Stage, StageError
 def no_threads_left(deadline_s: float = 5.0) -> bool:
     ends = time.monotonic() + deadline_s
     while time.monotonic() < ends:
-        if not [t for t in threading.enumerate() if t.name.startswith("gputune-")]:
+        if not [t for t in threading.enumerate() if t.name.startswith("gputune-pipeline")]:
             return True
         time.sleep(0.01)
     return False

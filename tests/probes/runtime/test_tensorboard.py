@@ -40,7 +40,7 @@ def log_everything(folder: Path) -> None:
             writer.add_scalar("loss", value, step, walltime=1000.0 + step)
             writer.add_scalars("both", {"a": step, "b": 2}, step, walltime=5.0)
         writer.add_histogram("weights", value.expand(10), 3, walltime=7.0)
-        writer.add_image("image", image, 4, "CHW", 8.0)
+        writer.add_image("image", image, 4, 8.0, "CHW")
         image.zero_()
         writer.add_text("note", "hello", 5, walltime=9.0)
 
