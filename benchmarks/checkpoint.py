@@ -2,8 +2,10 @@
 
     python benchmarks/checkpoint.py [--megabytes 500] [--rounds 3] [--out results/reference/checkpoint.json]
 
-Compared: ``torch.save``, ours with a writer thread and a writer process, and ``torch.distributed.checkpoint.async_save``.
-Two loops: matrix products on one core (competes for CPU) and Python with short sleeps (a loop that waits for a GPU and
+Compared: ``torch.save``, ours with a writer thread and a writer process, and
+``torch.distributed.checkpoint.async_save``.
+Two loops: matrix products on one core (competes for CPU) and Python with short sleeps (a loop that waits
+for a GPU and
 suffers from a held GIL).
 """
 
@@ -24,15 +26,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gputune.probes.runtime import install_async_save, uninstall_async_save
-from gputune.probes.runtime.checkpoint.saver import torch_save
+
+from gputune.probes.runtime.checkpoint.saver import AsyncSaver, torch_save
 
 Begin = Callable[[dict[str, Any], str], Callable[[], bool]]
 """Starts a save and returns a function that tells whether the file is complete."""
 
 
-def matmul_step(a: torch.Tensor = torch.rand(192, 192)) -> None:
-    torch.mm(a, a)
+MATRIX = torch.rand(192, 192)
+
+
+def matmul_step() -> None:
+    torch.mm(MATRIX, MATRIX)
 
 
 def gpu_like_step() -> None:
@@ -62,10 +67,10 @@ def save_synchronously(state: dict[str, Any], path: str) -> Callable[[], bool]:
 
 
 def save_ours(writer: Any) -> Begin:
+    saver = AsyncSaver(writer)
+
     def begin(state: dict[str, Any], path: str) -> Callable[[], bool]:
-        saver = install_async_save(writer)
-        assert saver is not None
-        torch.save(state, path)
+        saver.save(state, path)
         return lambda: not saver.pending
 
     return begin
@@ -78,27 +83,25 @@ def save_dcp(state: dict[str, Any], path: str) -> Callable[[], bool]:
     return future.done
 
 
-def measure(begin: Begin, state: dict[str, Any], folder: str, rounds: int) -> dict[str, Any]:
-    """Return blocking times and the rate of each loop while writing, as a share of its rate without."""
-    figures: dict[str, Any] = {"call_s": [], "complete_s": []}
-    for round_ in range(rounds):
-        for loop, step in LOOPS.items():
-            undisturbed = rate(step, 0.5)
-            started = time.perf_counter()
-            complete = begin(state, os.path.join(folder, f"{loop}.pt"))
-            called = time.perf_counter()
-            steps = 0
-            while not complete():
-                step()
-                steps += 1
-            ended = time.perf_counter()
-            figures["call_s"].append(called - started)
-            figures["complete_s"].append(ended - started)
-            if ended - called > 0.1:
-                share = steps / (ended - called) / statistics.mean([undisturbed, rate(step, 0.5)])
-                figures.setdefault(f"rate_while_writing_{loop}", []).append(share)
+def measure(begin: Begin, state: dict[str, Any], folder: str, figures: dict[str, Any]) -> None:
+    """Add one round: blocking time, and the rate of each loop while writing as a share of its rate
+    without."""
+    for loop, step in LOOPS.items():
+        undisturbed = rate(step, 0.5)
+        started = time.perf_counter()
+        complete = begin(state, os.path.join(folder, f"{loop}.pt"))
+        called = time.perf_counter()
+        steps = 0
+        while not complete():
+            step()
+            steps += 1
+        ended = time.perf_counter()
         os.sync()  # one contestant's dirty pages are not the next one's problem
-    return figures
+        figures.setdefault("call_s", []).append(called - started)
+        figures.setdefault("complete_s", []).append(ended - started)
+        if ended - called > 0.1:
+            share = steps / (ended - called) / statistics.mean([undisturbed, rate(step, 0.5)])
+            figures.setdefault(f"rate_while_writing_{loop}", []).append(share)
 
 
 def summary(figures: dict[str, Any]) -> dict[str, Any]:
@@ -146,13 +149,19 @@ def main() -> None:
         "load_average_before": os.getloadavg()[0],
         "contestants": {},
     }
-    for name, begin in contestants.items():
-        folder = tempfile.mkdtemp(prefix="gputune-bench-", dir=os.environ.get("BENCH_DIR"))
-        try:
-            result["contestants"][name] = summary(measure(begin, state, folder, options.rounds))
-        finally:
-            uninstall_async_save()
-            shutil.rmtree(folder)
+    figures: dict[str, dict[str, Any]] = {name: {} for name in contestants}
+    folder = tempfile.mkdtemp(prefix="gputune-bench-", dir=os.environ.get("BENCH_DIR"))
+    try:
+        for round_ in range(options.rounds):
+            # Interleaved, so that a noisy minute of a shared machine hits all of them.
+            for name, begin in contestants.items():
+                os.makedirs(where := os.path.join(folder, str(round_), name))
+                measure(begin, state, where, figures[name])
+                shutil.rmtree(where)
+    finally:
+        shutil.rmtree(folder)
+    for name, found in figures.items():
+        result["contestants"][name] = summary(found)
         print(f"{name:16} {result['contestants'][name]}", file=sys.stderr)
     text = json.dumps(result, indent=1)
     print(text)

@@ -1,4 +1,4 @@
-"""One thread that does queued work in order, with a bound on what may wait: the engine of asynchronous logging."""
+"""One thread that does queued work in order, with a bound on what may wait."""
 
 from __future__ import annotations
 
@@ -29,16 +29,15 @@ class BackgroundThread:
     Args:
         name: what it works for; names the thread and the messages.
         capacity: calls that may wait.
-        when_full: "block" waits for room (nothing is lost; the default), "drop_oldest" and "drop_newest" lose a call,
+        when_full: "block" waits for room (nothing is lost; the default), "drop_oldest" and "drop_newest" lose
+        a call,
             count it in :attr:`dropped` and say so once.
 
     A call that raises does not stop those behind it; the first error is raised by the next :meth:`flush` or
     :meth:`close`, and printed at exit if nobody asked.
     """
 
-    def __init__(
-        self, name: str, capacity: int = DEFAULT_CAPACITY, when_full: WhenFull = "block"
-    ) -> None:
+    def __init__(self, name: str, capacity: int = DEFAULT_CAPACITY, when_full: WhenFull = "block") -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, not {capacity}")
         if when_full not in ("block", "drop_oldest", "drop_newest"):
@@ -167,7 +166,8 @@ def _after_fork() -> None:
         background.after_fork_in_child()
 
 
-# Last in, first out: registered at import, it runs after the handlers of the script, whose last words it writes.
+# Last in, first out: registered at import, it runs after the handlers of the script, whose last words it
+# writes.
 atexit.register(_flush_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

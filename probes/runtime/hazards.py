@@ -1,4 +1,4 @@
-"""``HazardGuard``: what must never happen off the main training thread, found while it happens, by file and line."""
+"""``HazardGuard``: what must never happen off the training thread, found as it happens, by file and line."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ _COLLECTIVES = ("all_reduce", "all_gather", "broadcast", "reduce_scatter", "barr
 class HazardGuard:
     """Watches while it is entered; the thread that makes it counts as the training thread.
 
-    Backward passes that autograd itself runs on its device threads are the training thread's own and are not reported;
-    neither is the construction of a model, only changes of one that has been called.
+    Backward passes that autograd itself runs on its device threads are the training thread's own and are not
+    reported; neither is the construction of a model, only changes of one that has been called.
 
     Args:
         strict: raise :class:`HazardError` in the offending thread instead of only noting it.
@@ -150,7 +150,7 @@ def _replaces_a_part(module: torch.nn.Module, name: str, value: Any) -> bool:
 
 
 def _user_place(frame: FrameType | None) -> tuple[str, int]:
-    """Return file and line of the innermost frame that is neither ours, torch's nor Python's own threading."""
+    """Return file and line of the innermost frame that is not ours, torch's or Python's threading."""
     ours = (__file__, torch.__path__[0], threading.__file__, functools.__file__)
     while frame is not None and frame.f_back is not None and frame.f_code.co_filename.startswith(ours):
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Logging off the training thread: ``async_writer`` for files, ``AsyncLogger`` for trackers and slow handlers."""
+"""Logging off the training thread: ``async_writer`` for files, ``AsyncLogger`` for trackers."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def async_writer(
 class AsyncLogger:
     """Wraps any logging object: chosen methods return at once and run in the background, in order.
 
-    Arguments are captured at the call (tensors detached and copied), so what is logged is what it was then. Return
-    values of the wrapped methods are lost: wrap only what is called for its effect.
+    Arguments are captured at the call (tensors detached and copied), so what is logged is what it was then.
+    Return values of the wrapped methods are lost: wrap only what is called for its effect.
 
     Args:
         target: a tracker (``wandb.run``, an mlflow module, ...) or anything with methods.
@@ -167,6 +167,8 @@ def make_handlers_async(logger: logging.Logger | None = None) -> list[AsyncHandl
     """
     logger = logger or logging.getLogger()
     with _wrap_lock:
-        wrapped = [AsyncHandler(h) for h in logger.handlers if not isinstance(h, AsyncHandler)]
-        logger.handlers = [h for h in logger.handlers if isinstance(h, AsyncHandler)] + wrapped
+        slow = [handler for handler in logger.handlers if not isinstance(handler, AsyncHandler)]
+        wrapped = [AsyncHandler(handler) for handler in slow]
+        logger.handlers = [handler for handler in logger.handlers if handler not in slow]
+        logger.handlers.extend(wrapped)
     return wrapped

@@ -15,8 +15,9 @@ _JOIN_S = 10.0
 class Pipeline:
     """Maps a source through stages and iterates like a ``DataLoader``: once for each ``iter()``.
 
-    Give it a list of index batches, a sampler or a whole ``DataLoader`` as ``source``. Threads suit work that waits or
-    lets go of the GIL (reading, JPEG decoding, numpy, torch); pure Python stages get no faster with threads.
+    Give it a list of index batches, a sampler or a whole ``DataLoader`` as ``source``. Threads suit work that
+    waits or lets go of the GIL (reading, JPEG decoding, numpy, torch); pure Python stages get no faster with
+    threads.
 
     Args:
         source: iterated anew for each epoch, in one thread.
@@ -101,7 +102,8 @@ class _Works:
         self._next = 0
         self._lock = threading.Lock()
         self._stopped = False
-        # In order, a slow item lets others pass it only so far: what is under way at once bounds the waiting ones.
+        # In order, a slow item lets others pass it only so far: what is under way at once bounds the waiting
+        # ones.
         self._window = sum(capacities) + sum(stage.threads for stage in pipeline.stages) + 1
         self._tokens = threading.Semaphore(self._window)
         self.runners = [

@@ -1,4 +1,4 @@
-"""Arguments as they are now: what a call made later must see although the caller goes on changing its objects."""
+"""Arguments as they are now: what a later call must see although the caller goes on changing them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _IMMUTABLE = (type(None), bool, int, float, complex, str, bytes)
 def snapshot(value: Any) -> Any:
     """Return a copy of ``value`` that later changes to it do not reach.
 
-    Tensors are detached and copied: on the CPU at once; from CUDA into pinned memory without waiting for the device (see
-    :class:`LateTensor`). Arrays are copied, containers are rebuilt, other objects go through ``copy.copy``; what
-    cannot be copied is passed on as it is.
+    Tensors are detached and copied: on the CPU at once; from CUDA into pinned memory without waiting for the
+    device (see :class:`LateTensor`). Arrays are copied, containers are rebuilt, other objects go through
+    ``copy.copy``; what cannot be copied is passed on as it is.
     """
     if isinstance(value, _IMMUTABLE):
         return value
@@ -38,7 +38,8 @@ def snapshot(value: Any) -> Any:
 
 
 class LateTensor:
-    """A CUDA tensor on its way to the host: copied behind the queued work, waited for by the background thread.
+    """A CUDA tensor on its way to the host: copied behind the queued work, waited for by the background
+    thread.
 
     Not yet measured on a GPU: none was at hand.
     """

@@ -74,7 +74,11 @@ class StageRunner:
     """The threads of one stage between two rings."""
 
     def __init__(
-        self, stage: Stage, source: Ring[Envelope], sink: Ring[Envelope], failed: Callable[[int, BaseException], None]
+        self,
+        stage: Stage,
+        source: Ring[Envelope],
+        sink: Ring[Envelope],
+        failed: Callable[[int, BaseException], None],
     ) -> None:
         self.stage, self._source, self._sink, self._failed = stage, source, sink, failed
         self._lock = threading.Lock()
@@ -89,7 +93,12 @@ class StageRunner:
         """Return the figures so far."""
         with self._lock:
             return Occupancy(
-                self.stage.name, self.stage.threads, self._items, self._busy_s, self._starved_s, self._blocked_s
+                self.stage.name,
+                self.stage.threads,
+                self._items,
+                self._busy_s,
+                self._starved_s,
+                self._blocked_s,
             )
 
     def _serve(self) -> None:

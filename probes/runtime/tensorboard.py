@@ -1,7 +1,8 @@
-"""``SummaryWriter`` made asynchronous in place: the bodies of its ``add_*`` methods run in a thread of its own.
+"""``SummaryWriter`` made asynchronous in place: the bodies of its ``add_*`` methods run in a thread of its
+own.
 
-The wall time is fixed at the call, arguments are snapshots, order is kept. ``flush``, ``close`` and the exit of the
-process wait for everything. ``add_graph`` stays synchronous: it traces the live model.
+The wall time is fixed at the call, arguments are snapshots, order is kept. ``flush``, ``close`` and the exit
+of the process wait for everything. ``add_graph`` stays synchronous: it traces the live model.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _patched: list[type] = []
 
 
 def install_async_logging(capacity: int = DEFAULT_CAPACITY, when_full: WhenFull = "block") -> bool:
-    """Make ``torch.utils.tensorboard.SummaryWriter`` asynchronous; returns False where there is no tensorboard."""
+    """Make torch's ``SummaryWriter`` asynchronous; returns False where there is no tensorboard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

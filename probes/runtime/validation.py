@@ -1,4 +1,4 @@
-"""``AsyncValidator``: evaluates snapshots of the weights beside the training loop, never the weights themselves."""
+"""``AsyncValidator``: evaluates snapshots of the weights beside the training loop, never the weights."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ class ValidationResult:
 class AsyncValidator:
     """Runs ``evaluate`` on a private copy of the model, in its own thread and CUDA stream, without gradients.
 
-    Call :meth:`trigger` between two steps, from the training thread: it copies weights and buffers, which is the only
-    time training waits, so no evaluation ever sees a half-updated model. The copy is in evaluation mode; the training
-    model's mode and the caller's gradient mode are not touched. ``evaluate`` must not draw from the global random
-    generators: they are shared with training.
+    Call :meth:`trigger` between two steps, from the training thread: it copies weights and buffers, which is
+    the only time training waits, so no evaluation ever sees a half-updated model. The copy is in evaluation
+    mode; the training model's mode and the caller's gradient mode are not touched. ``evaluate`` must not draw
+    from the global random generators: they are shared with training.
 
     Args:
         evaluate: called with the copy, returns metrics by name.
         model: the model being trained.
         monitor: the metric that decides what is best; None tracks nothing.
         mode: "min" when lower is better, "max" when higher.
-        when_busy: for a trigger during an evaluation: "latest" keeps the newest snapshot waiting and forgets the one
+        when_busy: for a trigger during an evaluation: "latest" keeps the newest snapshot waiting and forgets
+        the one
             that waited before, "skip" ignores the trigger, "wait" blocks the training thread.
         on_result: called in the validation thread with each result.
     """
@@ -57,7 +58,9 @@ class AsyncValidator:
         on_result: Callable[[ValidationResult], None] | None = None,
     ) -> None:
         if mode not in ("min", "max") or when_busy not in ("skip", "latest", "wait"):
-            raise ValueError(f"mode {mode!r} must be min or max, when_busy {when_busy!r} skip, latest or wait")
+            raise ValueError(
+                f"mode {mode!r} must be min or max, when_busy {when_busy!r} skip, latest or wait"
+            )
         self._evaluate, self._model, self._monitor = evaluate, model, monitor
         self._mode, self._when_busy, self._on_result = mode, when_busy, on_result
         self._changed = threading.Condition()
@@ -172,7 +175,7 @@ class AsyncValidator:
 
 
 def _take_snapshot(model: torch.nn.Module, spare: torch.nn.Module | None) -> tuple[torch.nn.Module, Any]:
-    """Copy weights and buffers into ``spare`` (or a new copy); returns it and an event that marks it complete."""
+    """Copy weights and buffers into ``spare`` (or a new copy); returns it and the event of its completion."""
     with torch.no_grad():
         if spare is None:
             spare = copy.deepcopy(model).eval().requires_grad_(False)

@@ -19,7 +19,7 @@ from gputune.probes.runtime.checkpoint.lane import Finished, SaveLane, WriterKin
 from gputune.probes.runtime.checkpoint.memory import available_bytes
 from gputune.probes.runtime.checkpoint.pending import PendingPaths
 
-DEFAULT_WRITER: WriterKind = "process"
+DEFAULT_WRITER: WriterKind = "thread"
 """The kind that disturbs training less: see results/reference/checkpoint.json."""
 _MEMORY_SHARE = 0.5
 """A copy larger than this share of the free memory is not made; the save is synchronous then."""

@@ -62,7 +62,8 @@ def run_torch_pickler(
 
 
 def announcing_storages() -> Any:
-    """Return a context in which ``_save`` announces storages to its writer instead of copying them to the CPU.
+    """Return a context in which ``_save`` announces storages to its writer instead of copying them to the
+    CPU.
 
     It must not be entered before pickling is over: ``skip_data`` makes tensors that are quantised or on XLA
     refuse.

@@ -1,4 +1,4 @@
-"""Optimiser steps, backward passes and structural changes off the training thread are found by file and line."""
+"""Optimiser steps, backward passes and structural changes off the training thread are found by place."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+
 from gputune.probes.runtime.hazards import Hazard, HazardError, HazardGuard
 
 
@@ -47,7 +48,9 @@ def replace_a_layer(model: torch.nn.Sequential) -> None:
         ("device move", lambda m: m.to("cpu")),
     ],
 )
-def test_each_hazard_is_named_with_its_place(kind: str, work: Callable[[torch.nn.Sequential], object]) -> None:
+def test_each_hazard_is_named_with_its_place(
+    kind: str, work: Callable[[torch.nn.Sequential], object]
+) -> None:
     told: list[Hazard] = []
     with HazardGuard(on_hazard=told.append) as guard:
         model = model_in_use()

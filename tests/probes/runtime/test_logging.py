@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from gputune.probes.runtime.background import BackgroundError, BackgroundThread
 from gputune.probes.runtime.logging import AsyncHandler, AsyncLogger, async_writer, make_handlers_async
 
@@ -30,11 +31,15 @@ def test_calls_run_in_order_and_flush_waits() -> None:
 
 
 def test_a_full_queue_follows_its_policy(capfd: pytest.CaptureFixture[str]) -> None:
-    for policy, expected in (("block", [0, 1, 2, 3, 4, 5]), ("drop_oldest", [0, 4, 5]), ("drop_newest", [0, 1, 2])):
+    for policy, expected in (
+        ("block", [0, 1, 2, 3, 4, 5]),
+        ("drop_oldest", [0, 4, 5]),
+        ("drop_newest", [0, 1, 2]),
+    ):
         gate, begun, seen = threading.Event(), threading.Event(), []
 
         def slow(number: int) -> None:
-            begun.set()
+            begun.set()  # noqa: B023
             gate.wait(10)  # noqa: B023 - used within the round
             seen.append(number)  # noqa: B023
 

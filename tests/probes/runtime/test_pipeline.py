@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 import pytest
+
 from gputune.probes.runtime.pipeline import Pipeline
 from gputune.probes.runtime.stage import Stage, StageError
 
@@ -94,7 +95,11 @@ def test_an_error_of_the_source_is_named_too() -> None:
 
 @pytest.mark.parametrize("how", ["close", "with", "forget", "exhaust"])
 def test_no_thread_outlives_its_run(how: str) -> None:
-    run = iter(Pipeline(range(1000) if how != "exhaust" else range(3), [Stage("a", jitter, 3), Stage("b", jitter, 2)]))
+    run = iter(
+        Pipeline(
+            range(1000) if how != "exhaust" else range(3), [Stage("a", jitter, 3), Stage("b", jitter, 2)]
+        )
+    )
     assert next(run) == 0
     if how == "close":
         run.close()
@@ -113,7 +118,9 @@ def test_occupancy_names_the_slow_stage() -> None:
     def sleep(seconds: float) -> Any:
         return lambda item: (time.sleep(seconds), item)[1]
 
-    pipeline = Pipeline(range(60), [Stage("read", sleep(0.0005)), Stage("decode", sleep(0.01)), Stage("move", sleep(0.0005))])
+    pipeline = Pipeline(
+        range(60), [Stage("read", sleep(0.0005)), Stage("decode", sleep(0.01)), Stage("move", sleep(0.0005))]
+    )
     list(pipeline)
     assert pipeline.bottleneck() == "decode"
     shares = {o.stage: o.busy_share for o in pipeline.occupancy()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from gputune.probes.runtime.tensorboard import install_async_logging, uninstall_async_logging
 
 pytest.importorskip("tensorboard", reason="tensorboard is not installed")
@@ -55,8 +56,9 @@ def test_the_events_are_those_of_the_synchronous_writer(tmp_path: Path, asynchro
 
 
 def test_the_wall_time_is_that_of_the_call(tmp_path: Path, asynchronous: None, monkeypatch: Any) -> None:
-    from gputune.probes.runtime import tensorboard as module
     from torch.utils.tensorboard import SummaryWriter
+
+    from gputune.probes.runtime import tensorboard as module
 
     writer = SummaryWriter(str(tmp_path))
     monkeypatch.setattr(module.time, "time", lambda: 123.0)
