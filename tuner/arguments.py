@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from typing import Any
 
 from gputune.errors import UsageError
@@ -59,6 +60,29 @@ def parse_allowed(names: list[str]) -> tuple[str, ...]:
         if name not in semantic:
             raise UsageError(f"--allow {name}: only {', '.join(semantic)} can be allowed", _suggest(name, semantic))
     return tuple(names)
+
+
+def parse_size(option: str, text: str) -> int:
+    """Return the bytes that ``500M``, ``20G`` or a plain number stand for.
+
+    Raises:
+        UsageError: no size above 0.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    size = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
+    if size <= 0:
+        raise UsageError(f"{option} {text}: a size is a number above 0 with K, M, G or T", f"example: {option} 20G")
+    return size
+
+
+def check_device(text: str | None) -> None:
+    """Check the value of ``--device``.
+
+    Raises:
+        UsageError: neither ``cpu`` nor ``cuda`` nor ``cuda:N``.
+    """
+    if text is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise UsageError(f"--device {text}: a device is cpu, cuda or cuda:N", "example: --device cuda:1")
 
 
 def _suggest(name: str, known: list[str]) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from rich.console import Console
 
 from gputune import lock, machine, talk
 from gputune.campaign import Campaign, Options
 from gputune.config import hash_sources
 from gputune.errors import ExitCode, GputuneError, InconclusiveError, TargetError, UsageError
 from gputune.probes.protocol import Gate, Hello
+from gputune.probes.sandbox import plan, scratch, trackers
+from gputune.probes.sandbox.records import Written
 from gputune.progress import Progress
 from gputune.record import Run, Status, save
 from gputune.script import Script
@@ -35,6 +36,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     device: str | None
     quiet: bool
+    allow_writes: bool = False
+    scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +64,14 @@ def profile(request: Request) -> Result:
         command=request.script.command, cwd=str(request.cwd), status=Status.INTERRUPTED,
         machine=machine.describe(), options=msgspec.to_builtins(options),
     )
-    with lock.campaign(), _console(request) as progress:
+    with lock.campaign():
+        scratch.sweep_stale([request.cwd, request.cwd.parent])
+        progress = Progress(Console(stderr=True, highlight=False, quiet=request.quiet), request.budget_s)
+        for warning in trackers.upload_warnings(request.script.command, request.cwd):
+            progress.note(warning)
         bench = TargetBench(
-            request.script, cwd=request.cwd, log_folder=folder, device=request.device, say=progress.note
+            request.script, cwd=request.cwd, log_folder=folder, device=request.device, say=progress.note,
+            mode="none" if request.allow_writes else "auto", scratch_limit_bytes=request.scratch_limit_bytes,
         )
         try:
             with progress.shown():
@@ -84,6 +92,7 @@ def _conduct(
     except KeyboardInterrupt:
         return _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERRUPTED)
     except GputuneError as error:
+        bench.stop()
         if campaign is None or campaign.run.baseline is None:
             _saved(_failed(run, error, bench), bench, folder, error.exit_code)
             raise
@@ -100,11 +109,17 @@ def _failed(run: Run, error: GputuneError, bench: TargetBench) -> Run:
 
 
 def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode) -> Result:
+    bench.stop()
     run = msgspec.structs.replace(
-        run, loaders=bench.loaders or run.loaders, missing=bench.missing(), sources=hash_sources(bench.loaders)
+        run, loaders=bench.loaders or run.loaders, missing=bench.missing(), sources=hash_sources(bench.loaders),
+        confinement=bench.confinement, written=_largest(bench), written_bytes=bench.written_bytes,
     )
     save(run, folder)
     return Result(run=run, folder=folder, exit_code=int(code))
+
+
+def _largest(bench: TargetBench, most: int = 50) -> list[Written]:
+    return sorted(bench.written.values(), key=lambda entry: -entry.bytes)[:most]
 
 
 def with_script_gates(hello: Hello, script: Script) -> Hello:
@@ -141,12 +156,3 @@ def make_folder(results_dir: Path, name: str) -> Path:
             ) from error
         return folder
     raise UsageError(f"{results_dir} has a hundred runs of this second", "choose another with --results-dir")
-
-
-@contextlib.contextmanager
-def _console(request: Request) -> Iterator[Progress]:
-    from rich.console import Console
-
-    yield Progress(Console(stderr=True, highlight=False, quiet=request.quiet), request.budget_s)
-
-

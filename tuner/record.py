@@ -17,6 +17,7 @@ from gputune._version import __version__
 from gputune.errors import RecordError
 from gputune.probes.burst import Burst, Infeasible
 from gputune.probes.protocol import Environment, Gate, LoaderSite
+from gputune.probes.sandbox.records import Confinement, Written
 from gputune.probes.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -135,6 +136,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     recommendation: Recommendation | None = None
     stopped_because: str = ""
     """Why the search ended."""
+    confinement: Confinement | None = None
+    """How the user's files were protected."""
+    written: list[Written] = []
+    """What the script wrote into the scratch space (or for real, without protection), largest first."""
+    written_bytes: int = 0
     missing: list[str] = []
     """What could not be measured, and why, one sentence each."""
     phases_s: dict[str, float] = {}

@@ -13,10 +13,16 @@ HINT_NO_LOADER = "gputune measures loops over torch.utils.data.DataLoader; wrap 
 CONCURRENT_HINT = "wait for it to end; two campaigns on one machine measure each other"
 
 
-def ended_before_measuring(status: int | None, goodbye: Goodbye | None, tail: str) -> GputuneError:
+def ended_before_measuring(
+    status: int | None, goodbye: Goodbye | None, tail: str, reason: str = ""
+) -> GputuneError:
     """Return the error for a script that ended although we wanted to go on measuring."""
+    if reason.startswith("scratch_limit"):
+        return TargetError(f"the script was ended: {reason.partition(': ')[2]}", "allow more with --scratch-limit")
+    if "gputune: cannot attach" in tail:
+        return InconclusiveError(f"gputune could not attach to the script; it said:\n{tail.rstrip()}")
     if status not in (0, None):
-        return TargetError(f"the script failed with exit status {status}; its own output:\n{tail.rstrip()}")
+        return TargetError(f"the script failed with exit status {status}; its own output ends with:\n{tail.rstrip()}")
     loaders = goodbye.loaders if goodbye else []
     if not loaders:
         return InconclusiveError("the script ended without constructing a DataLoader", HINT_NO_LOADER)

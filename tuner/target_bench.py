@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,12 +12,14 @@ from pathlib import Path
 import msgspec
 
 from gputune import talk
-from gputune.errors import InconclusiveError, TargetError
+from gputune.errors import InconclusiveError, TargetError, UsageError
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
 from gputune.probes.burst import Burst, Infeasible, Purpose
-from gputune.probes.gpu import open_gpu
+from gputune.probes.gpu import Gpu, NullGpu, open_gpu
 from gputune.probes.protocol import Hello, Length, LoaderSite, Measure, Measured, Refused, TrialFailed
 from gputune.probes.sampler import Sampler
+from gputune.probes.sandbox import plan
+from gputune.probes.sandbox.records import Confinement, Written
 from gputune.probes.settings import Settings
 from gputune.probes.target import Target, TargetGone, TargetHangs, TargetTrouble
 from gputune.script import Script
@@ -37,24 +40,32 @@ class TargetBench:
         cwd: where to run it.
         log_folder: where the script's output goes (one file a process).
         deadline_s: a trial that gives no batch for this long has failed.
-        device: watch this device instead of the one the script uses.
+        device: watch this device (``cuda:1``) instead of the one the script uses; ``cpu`` watches none.
+        mode: how the user's files are protected.
+        scratch_limit_bytes: what the script may write.
         say: shows a line of progress.
     """
 
     def __init__(
         self, script: Script, *, cwd: Path, log_folder: Path, deadline_s: float = 20.0, device: str | None = None,
+        mode: plan.Mode = "auto", scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._script, self._cwd, self._log_folder, self._device = script, cwd, log_folder, device
+        self._mode, self._scratch_limit_bytes = mode, scratch_limit_bytes
         self._deadline_s, self._say = deadline_s, say
         self._ids = itertools.count(1)
         self._target: Target | None = None
         self._sampler: Sampler | None = None
+        self._gpu: Gpu | None = None
         self._starts = 0
         self._applied: Settings | None = None
         self.hello: Hello | None = None
         self.loaders: list[LoaderSite] = []
         self.notes: list[str] = []
+        self.confinement: Confinement | None = None
+        self.written: dict[str, Written] = {}
+        self.written_bytes = 0
 
     def now_s(self) -> float:
         """Return monotonic seconds."""
@@ -73,14 +84,12 @@ class TargetBench:
         self.stop()
         self._starts += 1
         config = self._config(settings) if settings is not None else None
-        self._target = Target(
-            self._script.argv, cwd=self._cwd, scope=self._script.scope, config=config,
-            log=self._log_folder / f"script-{self._starts}.log", on_progress=self._say,
-        )
         try:
-            hello = self._target.hello(HELLO_TIMEOUT_S)
+            self._target = target = self._launch(config)
+            self._announce(target)
+            hello = target.hello(HELLO_TIMEOUT_S)
         except TargetGone as gone:
-            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail) from None
+            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail, gone.reason) from None
         except TargetHangs as error:
             raise InconclusiveError(talk.never_trained(error), talk.HINT_NEVER_TRAINED) from None
         except TargetTrouble as trouble:
@@ -91,9 +100,35 @@ class TargetBench:
         self._applied = settings or hello.loader.settings
         self.hello = self.hello or hello
         self.loaders = hello.loaders
-        self._sampler = Sampler(hello.environment.pid, open_gpu(hello.environment.device_uuid or None))
+        self._gpu = self._open_gpu(hello)
+        self._sampler = Sampler(hello.environment.pid, self._gpu)
         self._sampler.start()
         return hello
+
+    def _launch(self, config: Path | None) -> Target:
+        try:
+            return Target(
+                self._script.argv, cwd=self._cwd, scope=self._script.scope, config=config,
+                log=self._log_folder / f"script-{self._starts}.log", mode=self._mode,
+                scratch_limit_bytes=self._scratch_limit_bytes, on_progress=self._say,
+            )
+        except plan.SandboxUnavailable as error:
+            raise UsageError(f"your files cannot be protected here: {error}", error.hint) from error
+        except plan.CommandNotStarted as error:
+            raise UsageError(f"{self._script.argv[0]} cannot be started: {error}", "check the command") from error
+
+    def _announce(self, target: Target) -> None:
+        """Say once how files are protected and what was switched off."""
+        if self.confinement is None:
+            for text in (str(target.confinement), *target.confinement.notes, *target.announcements):
+                self._say(text)
+        self.confinement = target.confinement
+
+    def _open_gpu(self, hello: Hello) -> Gpu:
+        device = self._device or hello.environment.device
+        if device == "cpu":
+            return NullGpu("the script runs on the CPU")
+        return open_gpu((hello.environment.device_uuid or None) if self._device is None else _nvml_name(device))
 
     def measure(
         self, settings: Settings, purpose: Purpose, length: Length = Length(), *, replay: bool = False,
@@ -151,7 +186,7 @@ class TargetBench:
         """The script ended by itself (start it again) or failed (the end)."""
         self.stop()
         if gone.status != 0:
-            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail)
+            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail, gone.reason)
         self._say(talk.STARTING_AGAIN)
 
     def _infeasible(self, order: Measure, reason: str) -> Infeasible:
@@ -186,6 +221,19 @@ class TargetBench:
         """End the target and the sampler; stopping twice does nothing."""
         if self._sampler is not None:
             self._sampler.stop()
+        if self._gpu is not None:
+            self._gpu.close()
+            self._gpu = None
         if self._target is not None:
             self._target.stop()
+            if self._target.ended is not None:
+                self.written |= {entry.path: entry for entry in self._target.ended.written}
+                self.written_bytes += self._target.ended.bytes
             self._target = None
+
+
+def _nvml_name(device: str) -> str | None:
+    """Return the UUID of ``cuda:N`` as the process sees it, or ``None`` for the first visible device."""
+    visible = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
+    index = int(device.partition(":")[2] or 0)
+    return visible[index] if index < len(visible) and visible[index].startswith(("GPU-", "MIG-")) else None

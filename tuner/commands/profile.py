@@ -45,12 +45,14 @@ class Profile:
         add("--seed", type=int, default=0, help="seed of the search (default 0)")
         add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept (default results)")
         add("--json", metavar="FILE", help="also write the run as JSON; - for stdout")
+        add("--allow-writes", action="store_true", help="let the script write for real instead of into a scratch space")
+        add("--scratch-limit", default="20G", metavar="SIZE", help="what the script may write there (default 20G)")
         add("--quiet", action="store_true", help="no progress, only the report")
         add_script(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Check the input, conduct the campaign, save and show the run."""
-        from gputune.arguments import parse_allowed, parse_restrictions
+        from gputune.arguments import check_device, parse_allowed, parse_restrictions, parse_size
         from gputune.script import parse
 
         if not arguments.budget > 0:
@@ -59,6 +61,7 @@ class Profile:
             raise UsageError(f"--warmup {arguments.warmup}: a number of batches is 0 or more", "example: --warmup 20")
         restrict = parse_restrictions(arguments.set, arguments.fix)
         allow = parse_allowed(arguments.allow)
+        check_device(arguments.device)
         script = parse(arguments.script, arguments.module)
 
         from gputune.profiling import Request, profile
@@ -68,6 +71,7 @@ class Profile:
             script=script, cwd=Path.cwd(), results_dir=arguments.results_dir, budget_s=arguments.budget,
             search=not arguments.no_search, restrict=restrict, allow=allow, warmup=arguments.warmup,
             seed=arguments.seed, device=arguments.device, quiet=arguments.quiet,
+            allow_writes=arguments.allow_writes, scratch_limit_bytes=parse_size("--scratch-limit", arguments.scratch_limit),
         )
         outcome = profile(request)
         self._show(outcome, arguments.json)
