@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import optuna
+from simulator.bench import SimulatedBench
+
 from gputune import stats
 from gputune.cost import cost
 from gputune.probes.burst import Burst, Infeasible, Purpose
@@ -16,7 +18,6 @@ from gputune.record import Trial
 from gputune.sampler import suggest
 from gputune.search import SearchContext, search
 from gputune.space import Space
-from simulator.bench import SimulatedBench
 
 TRIALS = 16
 BURST = Length(max_s=4.0, precision=0.015)
@@ -48,7 +49,9 @@ def pick(context: SearchContext, bursts: Sequence[Burst]) -> Settings:
     return min(enough, key=lambda s: cost(s, context.worker_bytes, context.space.batch_bytes))
 
 
-def _measured(bench: SimulatedBench, context: SearchContext, wanted: Callable[[list[Burst]], Settings | None]) -> Result:
+def _measured(
+    bench: SimulatedBench, context: SearchContext, wanted: Callable[[list[Burst]], Settings | None]
+) -> Result:
     """Measure what ``wanted`` asks for until it asks for nothing."""
     bursts: list[Burst] = []
     steps: list[Settings] = []
@@ -60,7 +63,9 @@ def _measured(bench: SimulatedBench, context: SearchContext, wanted: Callable[[l
     return Result(steps)
 
 
-def optuna_strategy(make: Callable[[int], optuna.samplers.BaseSampler]) -> Callable[[SimulatedBench, SearchContext], Result]:
+def optuna_strategy(
+    make: Callable[[int], optuna.samplers.BaseSampler],
+) -> Callable[[SimulatedBench, SearchContext], Result]:
     """Return a strategy that lets one of Optuna's samplers choose over the whole space (``fits`` not told)."""
 
     def run(bench: SimulatedBench, context: SearchContext) -> Result:
@@ -123,8 +128,12 @@ def grid(bench: SimulatedBench, context: SearchContext) -> Result:
     pin = max(context.space.choices["pin_memory"])
     workers = [n for n in context.space.choices["num_workers"] if n]
     per_prefetch = max(1, TRIALS // 2)
-    chosen = sorted({workers[math.floor(i * (len(workers) - 1) / max(1, per_prefetch - 1))] for i in range(per_prefetch)})
-    points = iter([Settings.make(num_workers=n, prefetch_factor=p, pin_memory=pin) for n in chosen for p in (2, 8)])
+    chosen = sorted(
+        {workers[math.floor(i * (len(workers) - 1) / max(1, per_prefetch - 1))] for i in range(per_prefetch)}
+    )
+    points = iter(
+        [Settings.make(num_workers=n, prefetch_factor=p, pin_memory=pin) for n in chosen for p in (2, 8)]
+    )
     return _measured(bench, context, lambda _: next(points, None))
 
 

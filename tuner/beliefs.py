@@ -110,7 +110,9 @@ class Beliefs:
     def fed(self) -> bool:
         """Whether the loop hardly waited under the best settings: more workers cannot help then."""
         best, _ = self.fastest()
-        return best.num_workers > 0 and all(self.model.net_wait_share(b) < FED for b in self.measured[best])
+        return best.num_workers > 0 and all(
+            self.model.loop.net_wait_share(b) < FED for b in self.measured[best]
+        )
 
     def reached(self) -> bool:
         """Whether a measured setting is as good as free data."""

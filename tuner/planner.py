@@ -10,10 +10,11 @@ import numpy as np
 from gputune import stats, steady
 from gputune.beliefs import KEEP, Beliefs
 from gputune.candidates import Candidates
-from gputune.model import HEAVY, Prediction
+from gputune.model import Prediction
 from gputune.probes.burst import Burst
 from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
+from gputune.whatif import HEAVY
 
 OPTIMISM = 0.6
 """Standard deviations of hope: a setting that could beat the best by :data:`KEEP` with so much luck is measured."""
@@ -148,8 +149,8 @@ class Planner:
     def _challenger(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return the neighbour of the best measured setting most likely to beat it clearly, if any could.
 
-        The spread grows with past errors of prediction: a model that has been right ends the search, one that has
-        been wrong is overruled by measuring the neighbours of the best until none improves.
+        The spread grows with past errors of prediction: a model that has been right ends the search, one that
+        has been wrong is overruled by measuring the neighbours of the best until none improves.
         """
         if self.beliefs.fed():
             return None

@@ -13,16 +13,19 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 @pytest.fixture
 def job() -> Callable[..., tuple[Any, dict[str, Any]]]:
     """Return a function from a workload to its bench and the arguments of a search context."""
+    from simulator.bench import SimulatedBench
+
     from gputune import space as spaces
     from gputune.probes.burst import Purpose
     from gputune.probes.protocol import Length
     from gputune.reading import cpu_bound
     from gputune.record import Machine
-    from simulator.bench import SimulatedBench
 
     def make(workload: Any, seed: int = 0, budget_s: float = 60.0) -> tuple[Any, dict[str, Any]]:
         bench = SimulatedBench(workload, seed)
-        baseline = bench.measure(workload.user, Purpose.BASELINE, Length(min_batches=40, min_s=3.0, max_s=8.0))
+        baseline = bench.measure(
+            workload.user, Purpose.BASELINE, Length(min_batches=40, min_s=3.0, max_s=8.0)
+        )
         ceiling = bench.measure(workload.user, Purpose.CEILING, Length(max_s=3.0), replay=True)
         machine = Machine(
             effective_cpus=float(workload.cpus),

@@ -2,15 +2,16 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulator.bench import SimulatedBench, true_samples_per_s
+from simulator.workload import Disturbance, Workload
+
 from gputune.model import Model
 from gputune.probes.burst import Purpose
 from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
 from gputune.reading import computing_wall_s, cpu_bound
-from hypothesis import given
-from hypothesis import strategies as st
-from simulator.bench import SimulatedBench, true_samples_per_s
-from simulator.workload import Disturbance, Workload
 
 CPU = Workload(name="cpu", fetch_cpu_s=0.4, gpu_s=0.1)
 WAITING = Workload(name="waiting", fetch_cpu_s=0.05, fetch_io_s=0.6, gpu_s=0.1)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from gputune import replay
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gputune import replay
 
 
 def by_hand(service, busy, receive, workers, prefetch):

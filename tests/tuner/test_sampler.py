@@ -1,5 +1,6 @@
 import optuna
 import pytest
+
 from gputune.probes.settings import Settings
 from gputune.record import Machine
 from gputune.sampler import ReplaySampler, distributions, parameters, suggest

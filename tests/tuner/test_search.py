@@ -1,18 +1,23 @@
 import msgspec
 import optuna
 import pytest
-from gputune.planner import Proposal
-from gputune.probes.burst import Burst, Infeasible
-from gputune.probes.settings import Settings
-from gputune.record import Trial
-from gputune.search import JOURNAL_FILE, STUDY_NAME, SearchContext, search
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from simulator.bench import true_samples_per_s
 from simulator.workload import Workload
 
-DECODE = Workload(name="decode", cpus=8, fetch_cpu_s=0.3, gpu_s=0.08, drift=0.005, user=Settings.make(num_workers=1))
-FEW_CORES = Workload(name="few cores", cpus=4, fetch_cpu_s=1.2, gpu_s=0.1, user=Settings.make(num_workers=2))
+from gputune.planner import Proposal
+from gputune.probes.burst import Burst, Infeasible
+from gputune.probes.settings import Settings
+from gputune.record import Trial
+from gputune.search import JOURNAL_FILE, STUDY_NAME, SearchContext, search
+
+DECODE = Workload(
+    name="decode", cpus=8, fetch_cpu_s=0.3, gpu_s=0.08, drift=0.005, user=Settings.make(num_workers=1)
+)
+FEW_CORES = Workload(
+    name="few cores", cpus=4, fetch_cpu_s=0.3, gpu_s=0.025, launch_s=0.005, user=Settings.make(num_workers=2)
+)
 
 
 class CrashingBench:
@@ -45,7 +50,7 @@ def test_too_few_cores_end_in_a_plateau_that_names_them(job):
     found = search(bench, SearchContext(**known))
     assert "plateau" in found.stopped_because
     assert "this machine gives 4" in found.stopped_because
-    assert found.reachable_samples_per_s < 0.7 * 32 / 0.1
+    assert found.reachable_samples_per_s < 0.7 * 32 / 0.025
 
 
 def test_the_listener_hears_each_plan_before_its_trial(job):
@@ -63,7 +68,9 @@ def test_a_crash_excludes_everything_that_needs_as_much(job):
     failed = [t.settings for t in found.trials if t.infeasible]
     later = crashing.asked[crashing.asked.index(failed[0]) + 1 :]
     first = failed[0]
-    assert not [s for s in later if s.num_workers >= first.num_workers and s.prefetch_factor >= first.prefetch_factor]
+    assert not [
+        s for s in later if s.num_workers >= first.num_workers and s.prefetch_factor >= first.prefetch_factor
+    ]
     assert found.best is not None
     assert found.best.num_workers <= 3
 
@@ -94,7 +101,9 @@ def test_the_journal_holds_the_users_settings_first_and_every_trial(job, tmp_pat
     storage = JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL_FILE)))
     trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).trials
     assert trials[0].user_attrs["phase"] == "baseline"
-    assert trials[0].value == pytest.approx(32 * len(known["baseline"].period_s) / sum(known["baseline"].period_s))
+    assert trials[0].value == pytest.approx(
+        32 * len(known["baseline"].period_s) / sum(known["baseline"].period_s)
+    )
     assert [t.params["num_workers"] for t in trials[1:]] == [t.settings.num_workers for t in found.trials]
 
 
@@ -116,7 +125,9 @@ def test_copies_worth_pinning_are_found_by_one_replay(job):
 
 
 def test_a_pin_thread_that_cannot_keep_up_is_not_recommended(job):
-    workload = DECODE.but(pin_s=0.15, copy_pageable_s=0.012, copy_pinned_s=0.004, user=Settings.make(num_workers=5))
+    workload = DECODE.but(
+        pin_s=0.15, copy_pageable_s=0.012, copy_pinned_s=0.004, user=Settings.make(num_workers=5)
+    )
     bench, known = job(workload)
     assert not search(bench, SearchContext(**known)).best.pin_memory
 
@@ -130,7 +141,9 @@ def test_bursts_disturbed_by_other_processes_are_measured_again(job):
             result = self.bench.measure(settings, purpose, length, **options)
             calls.append(settings)
             if len(calls) == 2:  # the first trial, after the pinning probe
-                return msgspec.structs.replace(result, host=msgspec.structs.replace(result.host, other_cpu_cores=6.0))
+                return msgspec.structs.replace(
+                    result, host=msgspec.structs.replace(result.host, other_cpu_cores=6.0)
+                )
             return result
 
     found = search(Disturbed(bench), SearchContext(**known))
@@ -142,7 +155,9 @@ def test_without_stamps_the_fallback_samples_the_space(job):
 
     class Blind(CrashingBench):
         def measure(self, settings, purpose, length=None, **options):
-            return msgspec.structs.replace(self.bench.measure(settings, purpose, length, **options), workers=[])
+            return msgspec.structs.replace(
+                self.bench.measure(settings, purpose, length, **options), workers=[]
+            )
 
     known["baseline"] = msgspec.structs.replace(known["baseline"], workers=[])
     found = search(Blind(bench), SearchContext(**known, max_trials=6))

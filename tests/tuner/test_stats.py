@@ -2,11 +2,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gputune import stats
 from gputune.probes.burst import Burst, Purpose
 from gputune.probes.settings import Settings
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def burst(period, workers=2):

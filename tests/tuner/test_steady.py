@@ -1,13 +1,14 @@
 import pytest
-from gputune import stats, steady
-from gputune.probes.burst import Burst, Purpose, WorkerBatch
-from gputune.probes.protocol import Length
-from gputune.probes.settings import Settings
 from hypothesis import given
 from hypothesis import settings as example
 from hypothesis import strategies as st
 from simulator.bench import SimulatedBench, true_samples_per_s
 from simulator.workload import Disturbance, Workload
+
+from gputune import stats, steady
+from gputune.probes.burst import Burst, Purpose, WorkerBatch
+from gputune.probes.protocol import Length
+from gputune.probes.settings import Settings
 
 JOB = Workload(name="job", fetch_cpu_s=0.4, gpu_s=0.1)
 
@@ -21,14 +22,19 @@ def burst(period, wait, workers=(), ready=(), num_workers=2):
 
 @example(max_examples=12, deadline=None)
 @given(
-    workers=st.integers(1, 8), prefetch=st.sampled_from([1, 2, 4]), fetch=st.floats(0.1, 0.8), seed=st.integers(0, 99)
+    workers=st.integers(1, 8),
+    prefetch=st.sampled_from([1, 2, 4]),
+    fetch=st.floats(0.1, 0.8),
+    seed=st.integers(0, 99),
 )
 def test_a_short_burst_is_near_the_sustained_rate(workers, prefetch, fetch, seed):
     workload = JOB.but(fetch_cpu_s=fetch)
     settings = Settings.make(num_workers=workers, prefetch_factor=prefetch)
     length = Length(min_batches=24, min_s=2.0, max_s=6.0)
     measured = SimulatedBench(workload, seed, Disturbance.none()).measure(settings, Purpose.TRIAL, length)
-    assert steady.sustained(measured).value == pytest.approx(true_samples_per_s(workload, settings, 400), rel=0.15)
+    assert steady.sustained(measured).value == pytest.approx(
+        true_samples_per_s(workload, settings, 400), rel=0.15
+    )
 
 
 def test_a_full_queue_is_not_mistaken_for_throughput():
