@@ -47,6 +47,7 @@ class Truth:
         self.workload, self.known = workload, known
 
     def rate(self, settings: Settings) -> float:
+        """Return samples/s on the undisturbed machine."""
         key = f"{hash_of(self.workload)} {settings.replace(persistent_workers=False)}"
         if key not in self.known:
             self.known[key] = true_samples_per_s(self.workload, settings)
@@ -152,7 +153,8 @@ def summary(rows: list[dict]) -> dict[str, float]:
 
 def print_table(summaries: dict[str, dict[str, dict[str, float]]]) -> None:
     print(
-        "| set | strategy | runs | within 3 % | worst | bursts | to get there | burst s | infeasible | excess workers |"
+        "| set | strategy | runs | within 3 % | worst | bursts | to get there | burst s | infeasible "
+        "| excess workers |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for label, by_strategy in summaries.items():
@@ -160,8 +162,8 @@ def print_table(summaries: dict[str, dict[str, dict[str, float]]]) -> None:
             there = "-" if s["median_bursts_to_get_there"] > 900 else f"{s['median_bursts_to_get_there']:.0f}"
             print(
                 f"| {label} | {name} | {s['runs']} | {s['within_3_percent']:.0%} | {s['worst_share']:.2f} | "
-                f"{s['median_bursts']:.0f} | {there} | {s['median_burst_s']:.0f} | {s['infeasible_a_run']:.2f} | "
-                f"{s['excess_workers']:+.1f} |"
+                f"{s['median_bursts']:.0f} | {there} | {s['median_burst_s']:.0f} | "
+                f"{s['infeasible_a_run']:.2f} | {s['excess_workers']:+.1f} |"
             )
 
 

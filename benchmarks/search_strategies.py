@@ -66,7 +66,8 @@ def _measured(
 def optuna_strategy(
     make: Callable[[int], optuna.samplers.BaseSampler],
 ) -> Callable[[SimulatedBench, SearchContext], Result]:
-    """Return a strategy that lets one of Optuna's samplers choose over the whole space (``fits`` not told)."""
+    """Return a strategy that lets one of Optuna's samplers choose over the whole space (``fits`` not
+    told)."""
 
     def run(bench: SimulatedBench, context: SearchContext) -> Result:
         optuna.logging.set_verbosity(optuna.logging.ERROR)

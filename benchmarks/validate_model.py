@@ -58,7 +58,7 @@ class Sleeping(Dataset):
 def measure(settings: Settings, tail: bool) -> Burst:
     """Run one epoch's part and record it as the agent would."""
     loader = DataLoader(Sleeping(tail), batch_size=1, **settings.dataloader_kwargs())
-    period, wait, workers = [], [], []
+    period, wait, workers, start_s = [], [], [], 0.0
     skip = 3 * settings.num_workers + (settings.prefetch_factor or 0) * settings.num_workers
     iterator, previous = iter(loader), time.monotonic()
     batches = BATCHES + skip if settings.num_workers > 1 else 60 + skip
@@ -66,6 +66,8 @@ def measure(settings: Settings, tail: bool) -> Burst:
         asked = time.monotonic()
         worker, began, wall, cpu = next(iterator)[0].tolist()
         now = time.monotonic()
+        if number == skip:
+            start_s = previous
         if number >= skip:
             period.append(now - previous)
             wait.append(now - asked)
@@ -74,7 +76,8 @@ def measure(settings: Settings, tail: bool) -> Burst:
         time.sleep(LOOP_S)
     del iterator
     return Burst(
-        settings=settings, purpose=Purpose.TRIAL, start_s=0.0, end_s=sum(period), period_s=period, wait_s=wait,
+        settings=settings, purpose=Purpose.TRIAL, start_s=start_s, end_s=previous, period_s=period,
+        wait_s=wait,
         samples=[1] * len(period), workers=workers,
     )  # fmt: skip
 
@@ -95,7 +98,8 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     print(
-        "| workers | prefetch | in order | tail | measured/s | predicted/s | error |\n|---|---|---|---|---|---|---|"
+        "| workers | prefetch | in order | tail | measured/s | predicted/s | error |\n"
+        "|---|---|---|---|---|---|---|"
     )
     for tail in (False, True):
         model = Model(effective_cpus=16, ceiling=ceiling())
@@ -109,7 +113,8 @@ def main() -> None:
                 {"settings": str(settings), "tail": tail, "measured": measured, "predicted": predicted}
             )
             print(
-                f"| {workers} | {prefetch} | {ordered} | {tail} | {measured:.1f} | {predicted:.1f} | {predicted / measured - 1:+.1%} |",
+                f"| {workers} | {prefetch} | {ordered} | {tail} | {measured:.1f} | "
+                f"{predicted:.1f} | {predicted / measured - 1:+.1%} |",
                 flush=True,
             )
     errors = [abs(row["predicted"] / row["measured"] - 1) for row in rows]

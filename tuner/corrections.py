@@ -93,14 +93,16 @@ class Waiting:
 
 
 class Residual:
-    """What replay and corrections leave unexplained: kriging over the settings, as wide as past errors were large."""
+    """What replay and corrections leave unexplained: kriging over the settings, as wide as past errors were
+    large."""
 
     SCALE = 0.05
     """Relative error expected of a prediction before any has been checked."""
     PRIOR_CHECKS = 2.0
 
     def __init__(self, features: Floats, errors: Floats, spreads: Floats) -> None:
-        """Take checked predictions: ``features`` (n, d), ``errors`` log(measured / replayed) and their noise."""
+        """Take checked predictions: ``features`` (n, d), ``errors`` log(measured / replayed) and their
+        noise."""
         self._features, self._errors, self._spreads = features, errors, spreads
         surprise = np.maximum(0.0, errors**2 - spreads**2).sum() if len(errors) else 0.0
         self.scale = float(

@@ -69,7 +69,8 @@ class Loop:
         return fmean(self._ceiling.period_s) if self._ceiling is not None else math.inf
 
     def alone_s(self) -> float:
-        """Seconds of the loop's own work per step with idle workers, pageable or pinned as the ceiling was."""
+        """Seconds of the loop's own work per step with idle workers, pageable or pinned as the ceiling
+        was."""
         if self._ceiling is not None:
             return fmean(self._ceiling.period_s)
         calm = min(self._seen, key=lambda s: s.running)

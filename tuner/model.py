@@ -26,7 +26,8 @@ from gputune.whatif import HEAVY, WhatIf, crowded
 SLOW_BATCHES = 0.6
 """Rates vary less than independent batches would: the queue smooths some of it."""
 OVERLAP_SPREAD = 0.08
-"""Added to the spread of fetching on the training thread while it is unknown how much of it the GPU's queue hides."""
+"""Added to the spread of fetching on the training thread while it is unknown how much of it the GPU's queue
+hides."""
 LOOP_SPREAD = 0.15
 """Share of the spread that is left when the workers have much to spare."""
 TAIL_FACTOR = 4.0
@@ -80,7 +81,8 @@ class Model:
 
     @property
     def tailed(self) -> bool:
-        """Whether some batches take several times the usual time: they hold up everything behind them in order."""
+        """Whether some batches take several times the usual time: they hold up everything behind them in
+        order."""
         services = [batch.fetch_s + batch.collate_s for s in self.seen for batch in s.burst.workers]
         return max(services) > TAIL_FACTOR * median(services)
 
@@ -154,13 +156,16 @@ class Model:
         needed = self.loop_samples_per_s(settings) / self._samples_per_batch
         if last.computing_s >= last.waiting_s:
             cpu_s = fmean(batch.cpu_s for batch in last.burst.workers)
-            return f"CPU work in the loader: it needs {needed * cpu_s + 1:.1f} cores, this machine gives {self.cores:g}"
-        return f"waiting in the loader (storage, network or a lock): {1e3 * last.waiting_s:.3g} ms of every batch"
+            cores = needed * cpu_s + 1
+            return f"CPU work in the loader: it needs {cores:.1f} cores, this machine gives {self.cores:g}"
+        waits_ms = 1e3 * last.waiting_s
+        return f"waiting in the loader (storage, network or a lock): {waits_ms:.3g} ms of every batch"
 
     # -- learning
 
     def noise(self, burst: Burst) -> float:
-        """Return how far a burst's rate may be off (relative), given how rare slow batches are in all bursts."""
+        """Return how far a burst's rate may be off (relative), given how rare slow batches are in all
+        bursts."""
         unseen = SLOW_BATCHES * self.variation / math.sqrt(max(4, len(burst.period_s)))
         if stats.data_wait_share(burst) < STARVED and self.variation < HEAVY:
             unseen *= 0.3

@@ -95,7 +95,8 @@ def samples_per_s(burst: Burst) -> float:
 
 
 def data_wait_share(burst: Burst) -> float:
-    """Return the share of ordinary step time in which the main thread was blocked in the loader's ``next()``."""
+    """Return the share of ordinary step time in which the main thread was blocked in the loader's
+    ``next()``."""
     total = sum(burst.period_s)
     return sum(burst.wait_s) / total if total > 0 else 0.0
 

@@ -22,7 +22,8 @@ STOCK_SHRINKS = 0.03
 FINEST = 0.03
 """Smallest relative half-width claimed for a loop that waits for its workers."""
 STOCK_ROUNDS = 2
-"""A stock that grew by more rounds of the workers than this is no matter of when the burst began and ended."""
+"""A stock that grew by more rounds of the workers than this is no matter of when the burst began and
+ended."""
 ONE_ROUND_SPREAD = 0.15
 """Relative half-width granted to a rate from too few rounds for an interval."""
 
@@ -72,7 +73,8 @@ def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
             (made + capacity.value) / 2, max(capacity.spread, abs(made / capacity.value - 1), FINEST)
         )
     relative = seen.spread if math.isfinite(seen.spread) else ONE_ROUND_SPREAD
-    both = _around((seen.value + min(made, seen.value * DISAGREEMENT)) / 2, max(relative, FINEST))
+    near = min(max(made, seen.value / DISAGREEMENT), seen.value * DISAGREEMENT)
+    both = _around((seen.value + near) / 2, max(relative, FINEST))
     return _without_stock(burst, both)
 
 
@@ -85,7 +87,8 @@ def made_samples_per_s(burst: Burst) -> float:
 
 
 def stock_loss_per_s(burst: Burst) -> float:
-    """Return by how many batches a second the stock of ready batches shrank (0: it did not, or it is unknown)."""
+    """Return by how many batches a second the stock of ready batches shrank (0: it did not, or it is
+    unknown)."""
     quarter = len(burst.ready) // 4
     if quarter == 0 or min(burst.ready) < 0:
         return 0.0
@@ -107,7 +110,8 @@ def _around(value: float, relative: float) -> Estimate:
 
 
 def capacity_estimate(burst: Burst, confidence: float = 0.90) -> Estimate | None:
-    """Return :func:`capacity_samples_per_s` from whole worker cycles, with an interval; ``None`` where unknown."""
+    """Return :func:`capacity_samples_per_s` from whole worker cycles, with an interval; ``None`` where
+    unknown."""
     cycle_s = worker_cycle_s(burst)
     if not cycle_s or not burst.samples or len(burst.workers) < 4:
         return None
@@ -123,6 +127,7 @@ def capacity_estimate(burst: Burst, confidence: float = 0.90) -> Estimate | None
 
 
 def variation(burst: Burst) -> float:
-    """Return the coefficient of variation of the batches' service times (0 when fewer than two were stamped)."""
+    """Return the coefficient of variation of the batches' service times (0 when fewer than two were
+    stamped)."""
     services = [batch.fetch_s + batch.collate_s for batch in burst.workers]
     return stdev(services) / mean if len(services) > 1 and (mean := fmean(services)) > 0 else 0.0

@@ -16,7 +16,8 @@ from gputune.reading import Seen
 
 REPLAYED_BATCHES = 240
 TAIL_BATCHES = 480
-"""Batches replayed when service times vary by more than :data:`HEAVY`: rare slow ones must appear often enough."""
+"""Batches replayed when service times vary by more than :data:`HEAVY`: rare slow ones must appear often
+enough."""
 HEAVY = 0.7
 """Coefficient of variation of service times from which they count as heavy-tailed."""
 FIXED_POINT_ROUNDS = 10
@@ -62,7 +63,8 @@ class WhatIf:
             self._waiting.learn(s.at_work, s.waiting_s, noise / max(1 - share, 0.05))
 
     def _pool(self) -> Floats:
-        """Return the batches to replay from all bursts, shape (2, batches), each part relative to its burst's mean."""
+        """Return the batches to replay from all bursts, shape (2, batches), each part relative to its
+        burst's mean."""
         parts = []
         for s in self._seen:
             wall = np.array([b.fetch_s + b.collate_s for b in s.burst.workers])
@@ -79,7 +81,8 @@ class WhatIf:
         return relative
 
     def rates(self, candidates: Sequence[Settings]) -> tuple[Floats, Floats, Floats]:
-        """Return replayed batches/s, busy workers, and what the workers could make over what the loop can take."""
+        """Return replayed batches/s, busy workers, and what the workers could make over what the loop can
+        take."""
         workers = np.array([c.num_workers for c in candidates], dtype=np.int64)
         prefetch = np.array([c.prefetch_factor or 1 for c in candidates], dtype=np.int64)
         ordered = np.array([c.in_order for c in candidates])
@@ -130,7 +133,8 @@ class WhatIf:
         return last.computing_s / max(1e-12, last.computing_s + last.waiting_s)
 
     def _rate_alone(self) -> float:
-        """Return batches/s with fetching on the training thread, where it may overlap with queued GPU work."""
+        """Return batches/s with fetching on the training thread, where it may overlap with queued GPU
+        work."""
         alone = [s for s in self._seen if s.burst.settings.num_workers == 0]
         if alone:
             return alone[-1].rate

@@ -87,7 +87,8 @@ class Simulation:
     # -- one step of the training loop
 
     def step(self) -> Delivery:
-        """Wait for the next batch, then run the step on it (which ends before the next call's wait begins)."""
+        """Wait for the next batch, then run the step on it (which ends before the next call's wait
+        begins)."""
         asked_s = self._asks_s
         if not self.workers:
             made = self._fetch_here(asked_s)

@@ -16,7 +16,8 @@ from gputune.reading import computing_wall_s, cpu_bound
 CPU = Workload(name="cpu", fetch_cpu_s=0.4, gpu_s=0.1)
 WAITING = Workload(name="waiting", fetch_cpu_s=0.05, fetch_io_s=0.6, gpu_s=0.1)
 TINY = Workload(
-    name="tiny", fetch_cpu_s=0.0004, receive_s=0.002, worker_put_s=0.0015, pin_s=0.0003, gpu_s=0.003, launch_s=0.0026,
+    name="tiny", fetch_cpu_s=0.0004, receive_s=0.002, worker_put_s=0.0015, pin_s=0.0003, gpu_s=0.003,
+    launch_s=0.0026,
     copy_pageable_s=0.0001, batch_bytes=50_000, log_s=0.0,
 )  # fmt: skip
 CROWDED = Workload(name="crowded", cpus=4, fetch_cpu_s=0.8, gpu_s=0.1)

@@ -15,8 +15,10 @@ JOB = Workload(name="job", fetch_cpu_s=0.4, gpu_s=0.1)
 
 def burst(period, wait, workers=(), ready=(), num_workers=2):
     return Burst(
-        settings=Settings.make(num_workers=num_workers), purpose=Purpose.TRIAL, start_s=0.0, end_s=sum(period),
-        period_s=list(period), wait_s=list(wait), samples=[8] * len(period), workers=list(workers), ready=list(ready),
+        settings=Settings.make(num_workers=num_workers), purpose=Purpose.TRIAL, start_s=0.0,
+        end_s=sum(period),
+        period_s=list(period), wait_s=list(wait), samples=[8] * len(period), workers=list(workers),
+        ready=list(ready),
     )  # fmt: skip
 
 
