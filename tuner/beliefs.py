@@ -73,7 +73,8 @@ class Beliefs:
         return cost(settings, *self._bytes)
 
     def rates(self, settings: Sequence[Settings]) -> dict[Settings, float]:
-        """Return what is believed of measured settings: the measurement, smoothed by the model within its noise."""
+        """Return what is believed of measured settings: the measurement, smoothed by the model within its
+        noise."""
         seen = {s: fmean(steady.sustained(b).value for b in self.measured[s]) for s in settings}
         if not self.model.knows_service or not seen:
             return seen
@@ -90,7 +91,8 @@ class Beliefs:
         }
 
     def best(self) -> Settings:
-        """Return the cheapest measured setting as fast as the fastest; the user's own when nothing is clearly better."""
+        """Return the cheapest measured setting as fast as the fastest; the user's own when nothing is
+        clearly better."""
         rates = self.rates([s for s, bursts in self.measured.items() if not all(b.abandoned for b in bursts)])
         most = max(rates.values())
         keep = max(0.8 * KEEP, self.slack)
@@ -110,7 +112,9 @@ class Beliefs:
     def fed(self) -> bool:
         """Whether the loop hardly waited under the best settings: more workers cannot help then."""
         best, _ = self.fastest()
-        return best.num_workers > 0 and all(self.model.net_wait_share(b) < FED for b in self.measured[best])
+        return best.num_workers > 0 and all(
+            self.model.loop.net_wait_share(b) < FED for b in self.measured[best]
+        )
 
     def reached(self) -> bool:
         """Whether a measured setting is as good as free data."""

@@ -97,7 +97,8 @@ def _candidates(space: Space, user: Settings, start_share: float) -> list[Settin
 
 
 def _pin_due(space: Space, user: Settings, baseline: Burst) -> bool:
-    """Whether pinning is still to be tried: allowed, not the user's choice, and copies take measurable time."""
+    """Whether pinning is still to be tried: allowed, not the user's choice, and copies take measurable
+    time."""
     if user.pin_memory or set(space.choices.get("pin_memory", ())) != {False, True}:
         return False
     copies = [stall.duration_s for stall in baseline.stalls if stall.kind is StallKind.COPY]

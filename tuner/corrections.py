@@ -13,8 +13,8 @@ class Contention:
 
     ``log time = log alone + sharing * log(demand / cores, at least 1) + crowding * running / cores``
 
-    ``sharing`` 1 is fair sharing, more is worse (context switches, caches); ``crowding`` is memory bandwidth and
-    shared cores' clocks. A prior makes the first prediction; every burst narrows it.
+    ``sharing`` 1 is fair sharing, more is worse (context switches, caches); ``crowding`` is memory bandwidth
+    and shared cores' clocks. A prior makes the first prediction; every burst narrows it.
     """
 
     def __init__(self, cores: float, *, sharing: tuple[float, float], crowding: tuple[float, float]) -> None:
@@ -59,8 +59,8 @@ class Contention:
 class Waiting:
     """How the waiting part of a batch (storage, locks, network) moves with the number of workers at it.
 
-    Kriging of its logarithm over ``log2(workers + 1)``: flat until a second concurrency has been seen, then along
-    the trend (1 per doubling is a saturated disk), smoothly bent where storage saturates or collapses.
+    Kriging of its logarithm over ``log2(workers + 1)``: flat until a second concurrency has been seen, then
+    along the trend (1 per doubling is a saturated disk), smoothly bent where storage saturates or collapses.
     """
 
     LEVEL, TREND, BEND, REACH = 10.0, 0.7, 0.3, 0.7
@@ -93,14 +93,16 @@ class Waiting:
 
 
 class Residual:
-    """What replay and corrections leave unexplained: kriging over the settings, as wide as past errors were large."""
+    """What replay and corrections leave unexplained: kriging over the settings, as wide as past errors were
+    large."""
 
     SCALE = 0.05
     """Relative error expected of a prediction before any has been checked."""
     PRIOR_CHECKS = 2.0
 
     def __init__(self, features: Floats, errors: Floats, spreads: Floats) -> None:
-        """Take checked predictions: ``features`` (n, d), ``errors`` log(measured / replayed) and their noise."""
+        """Take checked predictions: ``features`` (n, d), ``errors`` log(measured / replayed) and their
+        noise."""
         self._features, self._errors, self._spreads = features, errors, spreads
         surprise = np.maximum(0.0, errors**2 - spreads**2).sum() if len(errors) else 0.0
         self.scale = float(

@@ -1,4 +1,5 @@
-"""What a set of settings costs, in units of one worker process, and what is left when cost and speed compete. Pure."""
+"""What a set of settings costs, in units of one worker process, and what is left when cost and speed
+compete. Pure."""
 
 from __future__ import annotations
 

@@ -10,13 +10,15 @@ import numpy as np
 from gputune import stats, steady
 from gputune.beliefs import KEEP, Beliefs
 from gputune.candidates import Candidates
-from gputune.model import HEAVY, Prediction
+from gputune.model import Prediction
 from gputune.probes.burst import Burst
 from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
+from gputune.whatif import HEAVY
 
 OPTIMISM = 0.6
-"""Standard deviations of hope: a setting that could beat the best by :data:`KEEP` with so much luck is measured."""
+"""Standard deviations of hope: a setting that could beat the best by :data:`KEEP` with so much luck is
+measured."""
 WORTH_SAVING = 0.10
 """A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
 CAUTION = 1.0
@@ -60,7 +62,8 @@ class Planner:
         self.model = beliefs.model
 
     def pinning_probe(self) -> Settings | None:
-        """Return settings to replay cached batches under once, to learn what pinning does to the loop; else ``None``."""
+        """Return settings to replay cached batches under once, to learn what pinning does to the loop; else
+        ``None``."""
         due, self.candidates.pin_due = self.candidates.pin_due and self.model.ceiling is not None, False
         return self.user.replace(pin_memory=not self.user.pin_memory) if due else None
 
@@ -81,7 +84,8 @@ class Planner:
         self.candidates.choose_pinning(pin)
 
     def surprised(self, proposal: Proposal, burst: Burst) -> None:
-        """Bring the other choice of pinning back when a burst fell far short: its thread may be the bottleneck."""
+        """Bring the other choice of pinning back when a burst fell far short: its thread may be the
+        bottleneck."""
         predicted = proposal.predicted_samples_per_s or 0.0
         if proposal.settings.pin_memory and steady.sustained(burst).value < PIN_DOUBT * predicted:
             self.candidates.reopen_pinning()
@@ -148,8 +152,8 @@ class Planner:
     def _challenger(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return the neighbour of the best measured setting most likely to beat it clearly, if any could.
 
-        The spread grows with past errors of prediction: a model that has been right ends the search, one that has
-        been wrong is overruled by measuring the neighbours of the best until none improves.
+        The spread grows with past errors of prediction: a model that has been right ends the search, one that
+        has been wrong is overruled by measuring the neighbours of the best until none improves.
         """
         if self.beliefs.fed():
             return None
@@ -165,7 +169,8 @@ class Planner:
         ), "neighbour of the best, may be faster"
 
     def _both_sides(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
-        """Return one step up or down in workers from the best, where a plateau below the ceiling was only predicted."""
+        """Return one step up or down in workers from the best, where a plateau below the ceiling was only
+        predicted."""
         if self.beliefs.reached() or self.beliefs.fed():
             return None
         best, best_rate = self.beliefs.fastest()
@@ -201,7 +206,8 @@ class Planner:
         )
 
     def length(self, settings: Settings, samples_per_s: float) -> Length:
-        """Return how long to measure: until the first stock is used up, several rounds, more when times vary."""
+        """Return how long to measure: until the first stock is used up, several rounds, more when times
+        vary."""
         variation, workers = self.model.variation, settings.num_workers
         stock = workers * ((settings.prefetch_factor or 0) + 1)
         wanted = max(16.0, 2 * workers, (variation / 0.025) ** 2)

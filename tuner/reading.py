@@ -69,11 +69,12 @@ def cpu_bound(burst: Burst, effective_cpus: float) -> bool:
 
 
 def computing_wall_s(wall_s: float, cpu_s: float, at_work: float, others: float, cores: float) -> float:
-    """Return the part of a service time spent computing or queueing for a core; the rest waited for something else.
+    """Return the part of a service time spent computing or queueing for a core; the rest waited for something
+    else.
 
-    CPU time alone cannot tell queueing from storage. With ``x`` workers at work that want a core for a share ``y /
-    wall`` of their time, fair sharing stretches ``cpu`` to ``y = cpu * (x * y / wall + others) / cores`` once demand
-    exceeds the cores; solved for ``y``.
+    CPU time alone cannot tell queueing from storage. With ``x`` workers at work that want a core for a share
+    ``y / wall`` of their time, fair sharing stretches ``cpu`` to ``y = cpu * (x * y / wall + others) /
+    cores`` once demand exceeds the cores; solved for ``y``.
     """
     if wall_s <= 0:
         return 0.0

@@ -1,7 +1,8 @@
 """Replay of measured times through the dispatch of torch's loader, for many candidates at once. Pure.
 
-In order, batch ``k`` is made by worker ``k % workers``, its index is sent when batch ``k - workers * prefetch`` is
-handed out, and it is handed out k-th. With ``F`` the end of making and ``C`` the handing-out, that is
+In order, batch ``k`` is made by worker ``k % workers``, its index is sent when batch ``k - workers *
+prefetch`` is handed out, and it is handed out k-th. With ``F`` the end of making and ``C`` the handing-out,
+that is
 
     F[k] = max(F[k - workers], C[k - workers * prefetch]) + service[k]
     C[k] = max(C[k - 1] + busy, F[k]) + receive
@@ -85,8 +86,8 @@ def any_order(
 ) -> Floats:
     """Return batches per second when finished batches are handed out first come, first served.
 
-    A slot is one outstanding batch; the slot a batch leaves is filled by the worker that made it, which is the one
-    with room. Arguments as for :func:`in_order`.
+    A slot is one outstanding batch; the slot a batch leaves is filled by the worker that made it, which is
+    the one with room. Arguments as for :func:`in_order`.
     """
     batches, candidates = len(cpu_s), len(workers)
     slots = int((workers * prefetch).max())

@@ -1,4 +1,5 @@
-"""The Optuna sampler: settings the model understands come from the planner, everything else from Optuna's TPE."""
+"""The Optuna sampler: settings the model understands come from the planner, everything else from Optuna's
+TPE."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def suggest(trial: Trial, space: Space) -> Settings:
-    """Return the settings of an asked trial (define-by-run: workers first, the rest only where it means something)."""
+    """Return the settings of an asked trial (define-by-run: workers first, the rest only where it means
+    something)."""
     values = {"num_workers": trial.suggest_categorical("num_workers", space.choices["num_workers"])}
     for name, choices in space.choices.items():
         if name == "num_workers" or (values["num_workers"] == 0 and name != "pin_memory"):
@@ -77,7 +79,8 @@ def suggest(trial: Trial, space: Space) -> Settings:
 
 
 def parameters(settings: Settings, search_space: dict[str, Any]) -> dict[str, Any]:
-    """Return ``settings`` as Optuna parameters; what has no meaning without workers takes its first choice."""
+    """Return ``settings`` as Optuna parameters; what has no meaning without workers takes its first
+    choice."""
     values = msgspec.structs.asdict(settings)
     return {
         name: values[name] if values[name] in distribution.choices else distribution.choices[0]

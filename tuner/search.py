@@ -123,7 +123,8 @@ class _Search:
         )
 
     def _probe_pinning(self) -> None:
-        """Replay cached batches once with pinning the other way round: its gain shows without any worker's noise."""
+        """Replay cached batches once with pinning the other way round: its gain shows without any worker's
+        noise."""
         probe = self.planner.pinning_probe()
         if probe is None or self._out_of_means():
             return
@@ -156,7 +157,8 @@ class _Search:
         if self.beliefs.reached():
             return self.beliefs.verdict()
         if len(self.trials) >= FALLBACK_TRIALS:
-            return f"no batch was stamped, so nothing could be predicted; best of {len(self.trials)} sampled settings"
+            tried = len(self.trials)
+            return f"no batch was stamped, so nothing could be predicted; best of {tried} sampled settings"
         for _ in range(IDLE_ASKS):
             trial = self.study.ask()
             settings = suggest(trial, self.context.space)

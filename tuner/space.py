@@ -48,7 +48,10 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     def candidates(self) -> list[Settings]:
         """Return every distinct valid combination that fits."""
         names = list(self.choices)
-        found = {Settings.make(**dict(zip(names, values, strict=True))) for values in product(*self.choices.values())}
+        found = {
+            Settings.make(**dict(zip(names, values, strict=True)))
+            for values in product(*self.choices.values())
+        }
         return [settings for settings in found if self.fits(settings)]
 
     def allows(self, settings: Settings) -> bool:
@@ -91,7 +94,9 @@ def build(
         mine = getattr(current, name)
         if name in restrict:
             values = restrict[name]
-        elif (setting.safety is Safety.SEMANTIC and name not in allow) or (setting.needs_accelerator and not accelerator):
+        elif (setting.safety is Safety.SEMANTIC and name not in allow) or (
+            setting.needs_accelerator and not accelerator
+        ):
             values = (mine if mine is not None else setting.choices[0],)
         else:
             values = setting.choices
@@ -106,14 +111,19 @@ def build(
             cuts.append(gate.reason)
         choices[gate.setting] = kept or (getattr(current, gate.setting),)
     choices = {
-        name: values if name in restrict or (mine := getattr(current, name)) is None or mine in values
+        name: values
+        if name in restrict or (mine := getattr(current, name)) is None or mine in values
         else tuple(sorted((*values, mine)))
         for name, values in choices.items()
     }
     shm = int(machine.shm_free_bytes * SHM_SHARE) if machine.shm_free_bytes is not None else None
     memory = machine.memory_available_bytes
     return Space(
-        choices=choices, shm_bytes=shm, batch_bytes=batch_bytes, worker_bytes=worker_bytes, cuts=cuts,
+        choices=choices,
+        shm_bytes=shm,
+        batch_bytes=batch_bytes,
+        worker_bytes=worker_bytes,
+        cuts=cuts,
         memory_bytes=int(memory * MEMORY_SHARE) if memory is not None else None,
     )
 
@@ -128,5 +138,7 @@ def _worker_limit(machine: Machine, worker_bytes: int, cpu_bound: bool) -> tuple
         room = int(machine.memory_available_bytes * MEMORY_SHARE / worker_bytes)
         if room < limit:
             limit = max(0, room)
-            why = f"num_workers up to {limit}: each worker takes about {worker_bytes / 2**20:.0f} MiB of memory"
+            why = (
+                f"num_workers up to {limit}: each worker takes about {worker_bytes / 2**20:.0f} MiB of memory"
+            )
     return limit, why

@@ -1,7 +1,8 @@
 """Statistics of bursts: throughput, its interval, and comparisons. Pure functions of records.
 
 Step times are autocorrelated, so intervals come from batch means: the measured periods are cut into groups of
-neighbours (whole rounds of the workers, whose batches arrive in clumps) and the spread is taken between groups.
+neighbours (whole rounds of the workers, whose batches arrive in clumps) and the spread is taken between
+groups.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def samples_per_s(burst: Burst) -> float:
 
 
 def data_wait_share(burst: Burst) -> float:
-    """Return the share of ordinary step time in which the main thread was blocked in the loader's ``next()``."""
+    """Return the share of ordinary step time in which the main thread was blocked in the loader's
+    ``next()``."""
     total = sum(burst.period_s)
     return sum(burst.wait_s) / total if total > 0 else 0.0
 
@@ -122,7 +124,11 @@ def capacity_samples_per_s(burst: Burst) -> float | None:
 
 def busy_s(burst: Burst) -> float:
     """Return the median seconds of a step outside the loader."""
-    return median(p - w for p, w in zip(burst.period_s, burst.wait_s, strict=True)) if burst.period_s else math.nan
+    return (
+        median(p - w for p, w in zip(burst.period_s, burst.wait_s, strict=True))
+        if burst.period_s
+        else math.nan
+    )
 
 
 def ratio_interval(ratios: Sequence[float], confidence: float = 0.95) -> Estimate:

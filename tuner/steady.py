@@ -1,7 +1,7 @@
 """What a short burst says about the rate its settings keep up. Pure functions of records.
 
-A burst after a swap starts with an empty queue, so its rate is unbiased but noisy: batches arrive in clumps of one
-round of the workers, and a stock from the start may hide for seconds that the workers cannot keep up.
+A burst after a swap starts with an empty queue, so its rate is unbiased but noisy: batches arrive in clumps
+of one round of the workers, and a stock from the start may hide for seconds that the workers cannot keep up.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ STOCK_SHRINKS = 0.03
 """Share of the rate that must come out of the stock before the rate is corrected for it."""
 FINEST = 0.03
 """Smallest relative half-width claimed for a loop that waits for its workers."""
+STOCK_ROUNDS = 2
+"""A stock that grew by more rounds of the workers than this is no matter of when the burst began and
+ended."""
 ONE_ROUND_SPREAD = 0.15
 """Relative half-width granted to a rate from too few rounds for an interval."""
 
@@ -28,8 +31,8 @@ ONE_ROUND_SPREAD = 0.15
 def worker_cycle_s(burst: Burst) -> float | None:
     """Return the mean seconds from one batch to the next of a worker that always has work, or ``None``.
 
-    This is service time plus whatever the worker does between batches (handing the batch over), without the time it
-    waited for an index. ``None`` without workers, or when no worker made two batches in the burst.
+    This is service time plus whatever the worker does between batches (handing the batch over), without the
+    time it waited for an index. ``None`` without workers, or when no worker made two batches in the burst.
     """
     if burst.settings.num_workers == 0:
         return None
@@ -48,10 +51,10 @@ def worker_cycle_s(burst: Burst) -> float | None:
 def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
     """Return the rate the settings keep up: :func:`throughput`, sharpened by what the workers made.
 
-    When the loop waits for its workers, batches arrive in clumps of one round and a short burst counts a part of
-    one. What the workers finished in the same time has no such edge (half the error in simulation), and neither has
-    their capacity. When the loop hardly waits, its own periods are the answer, less what came out of a stock left
-    from the start.
+    When the loop waits for its workers, batches arrive in clumps of one round and a short burst counts a part
+    of one. What the workers finished in the same time has no such edge (half the error in simulation), and
+    neither has their capacity. When the loop hardly waits, its own periods are the answer, less what came out
+    of a stock left from the start.
     """
     seen = throughput(burst, confidence)
     capacity = capacity_estimate(burst, confidence)
@@ -62,13 +65,16 @@ def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
             return _around(capacity.value, 2 * capacity.spread)
         return _without_stock(burst, seen)
     made = made_samples_per_s(burst)
-    if made * DISAGREEMENT >= capacity.value:
+    # Workers that fill the queue while the loop waits are not what it waits for: slow samples in order, the
+    # pin thread.
+    grown = (made - seen.value) * (burst.end_s - burst.start_s) / fmean(burst.samples)
+    if grown <= STOCK_ROUNDS * burst.settings.num_workers and made * DISAGREEMENT >= capacity.value:
         return _around(
             (made + capacity.value) / 2, max(capacity.spread, abs(made / capacity.value - 1), FINEST)
         )
-    # Something besides the workers holds the loop up: slow samples in order, the pin thread.
     relative = seen.spread if math.isfinite(seen.spread) else ONE_ROUND_SPREAD
-    both = _around((seen.value + min(made, seen.value * DISAGREEMENT)) / 2, max(relative, FINEST))
+    near = min(max(made, seen.value / DISAGREEMENT), seen.value * DISAGREEMENT)
+    both = _around((seen.value + near) / 2, max(relative, FINEST))
     return _without_stock(burst, both)
 
 
@@ -81,7 +87,8 @@ def made_samples_per_s(burst: Burst) -> float:
 
 
 def stock_loss_per_s(burst: Burst) -> float:
-    """Return by how many batches a second the stock of ready batches shrank (0: it did not, or it is unknown)."""
+    """Return by how many batches a second the stock of ready batches shrank (0: it did not, or it is
+    unknown)."""
     quarter = len(burst.ready) // 4
     if quarter == 0 or min(burst.ready) < 0:
         return 0.0
@@ -103,7 +110,8 @@ def _around(value: float, relative: float) -> Estimate:
 
 
 def capacity_estimate(burst: Burst, confidence: float = 0.90) -> Estimate | None:
-    """Return :func:`capacity_samples_per_s` from whole worker cycles, with an interval; ``None`` where unknown."""
+    """Return :func:`capacity_samples_per_s` from whole worker cycles, with an interval; ``None`` where
+    unknown."""
     cycle_s = worker_cycle_s(burst)
     if not cycle_s or not burst.samples or len(burst.workers) < 4:
         return None
@@ -119,6 +127,7 @@ def capacity_estimate(burst: Burst, confidence: float = 0.90) -> Estimate | None
 
 
 def variation(burst: Burst) -> float:
-    """Return the coefficient of variation of the batches' service times (0 when fewer than two were stamped)."""
+    """Return the coefficient of variation of the batches' service times (0 when fewer than two were
+    stamped)."""
     services = [batch.fetch_s + batch.collate_s for batch in burst.workers]
     return stdev(services) / mean if len(services) > 1 and (mean := fmean(services)) > 0 else 0.0

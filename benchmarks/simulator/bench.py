@@ -33,13 +33,14 @@ class SimulatedBench:
         self,
         settings: Settings,
         purpose: Purpose,
-        length: Length = Length(),
+        length: Length | None = None,
         *,
         replay: bool = False,
         abandon_below: float | None = None,
     ) -> Burst | Infeasible:
         """Run one burst in virtual time."""
         self._seed += 1
+        length = length or Length()
         result: Burst | Infeasible
         if not replay and self.workload.overflows(settings):
             self.clock_s += CRASH_S

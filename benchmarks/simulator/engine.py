@@ -1,10 +1,10 @@
 """Discrete-event simulation of torch's DataLoader feeding a training loop, in virtual time.
 
-What it keeps of torch: round-robin dispatch of one batch to one worker, at most ``workers x prefetch`` batches
-outstanding, a new index sent only when a batch is handed out, in-order delivery (head-of-line blocking) or first
-finished first served, a serial pin thread, and fetching on the training thread without workers. CPU and storage
-are shared by processor sharing: each has a virtual clock that runs at the current rate, so that the next event is
-the top of a heap however often the rate changes.
+What it keeps of torch: round-robin dispatch of one batch to one worker, at most ``workers x prefetch``
+batches outstanding, a new index sent only when a batch is handed out, in-order delivery (head-of-line
+blocking) or first finished first served, a serial pin thread, and fetching on the training thread without
+workers. CPU and storage are shared by processor sharing: each has a virtual clock that runs at the current
+rate, so that the next event is the top of a heap however often the rate changes.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Simulation:
     # -- one step of the training loop
 
     def step(self) -> Delivery:
-        """Wait for the next batch, then run the step on it (which ends before the next call's wait begins)."""
+        """Wait for the next batch, then run the step on it (which ends before the next call's wait
+        begins)."""
         asked_s = self._asks_s
         if not self.workers:
             made = self._fetch_here(asked_s)

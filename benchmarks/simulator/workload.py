@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Workload:
     """How many times slower storage is at the start."""
     cache_warm_s: float = 60.0
     accelerator: bool = True
-    user: Settings = Settings(num_workers=4, prefetch_factor=2)
+    user: Settings = field(default_factory=lambda: Settings(num_workers=4, prefetch_factor=2))
     batch_size: int = 32
     unmodelled: bool = False
     """Whether it holds a mechanism the model has no term for."""

@@ -1,0 +1,154 @@
+"""Replay under learned corrections: the part of the model that holds for one set of bursts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, median
+
+import numpy as np
+import numpy.typing as npt
+
+from gputune import replay, steady
+from gputune.corrections import Contention, Floats, Waiting
+from gputune.loop import Loop
+from gputune.probes.settings import Settings
+from gputune.reading import Seen
+
+REPLAYED_BATCHES = 240
+TAIL_BATCHES = 480
+"""Batches replayed when service times vary by more than :data:`HEAVY`: rare slow ones must appear often
+enough."""
+HEAVY = 0.7
+"""Coefficient of variation of service times from which they count as heavy-tailed."""
+FIXED_POINT_ROUNDS = 10
+"""Enough for load and speed to agree within a per mille."""
+HIDDEN = 0.3
+"""Share of the loop's own time expected to overlap with fetching on the training thread (queued GPU work)."""
+CROWDED = 1.05
+"""Demand for this many times the cores is over-subscription."""
+CALM_SPREAD, CROWDED_SPREAD = 0.10, 0.35
+"""How far the CPU time of a batch may be from what it takes alone: crowded cores inflate CPU time too."""
+
+
+class WhatIf:
+    """Replays the batches of all bursts for settings nobody has tried.
+
+    Args:
+        seen: what the bursts taught; at least one.
+        cores: cores the container really gives.
+        loop: the training loop's own speed.
+        variation: coefficient of variation of service times, pooled over bursts.
+    """
+
+    def __init__(self, seen: Sequence[Seen], cores: float, loop: Loop, variation: float) -> None:
+        self._seen, self._loop, self._variation = seen, loop, variation
+        self._others = median(s.others for s in seen)
+        self._waiting = Waiting()
+        self._computing = Contention(cores, sharing=(1.15, 0.4), crowding=(0.10, 0.12))
+        calm = min(seen, key=lambda s: s.running)
+        self._computing.suppose(
+            min(calm.computing_s, max(1e-7, fmean(b.cpu_s for b in calm.burst.workers))),
+            CROWDED_SPREAD if crowded(calm, cores) else CALM_SPREAD,
+        )
+        for s in seen:
+            self._learn(s)
+        self._drawn = self._pool()
+
+    def _learn(self, s: Seen) -> None:
+        noise = max(0.02, steady.variation(s.burst) / len(s.burst.workers) ** 0.5, s.spread / 2)
+        # Where a batch hardly computes (or hardly waits), that part is the small difference of two clocks.
+        share = s.computing_s / max(1e-12, s.computing_s + s.waiting_s)
+        self._computing.learn(s.running, s.others, s.computing_s, noise / max(share, 0.05))
+        if share < 0.98:
+            self._waiting.learn(s.at_work, s.waiting_s, noise / max(1 - share, 0.05))
+
+    def _pool(self) -> Floats:
+        """Return the batches to replay from all bursts, shape (2, batches), each part relative to its
+        burst's mean."""
+        parts = []
+        for s in self._seen:
+            wall = np.array([b.fetch_s + b.collate_s for b in s.burst.workers])
+            cpu = np.minimum(wall, np.array([b.cpu_s for b in s.burst.workers]))
+            rest = wall - cpu
+            # Under contention the rest is mostly queueing for a core; it then varies with the computing part.
+            waits = rest if s.waiting_s > 0.02 * wall.mean() and rest.mean() > 0 else np.zeros_like(rest)
+            parts.append(np.stack([_relative(cpu), _relative(waits)]))
+        pooled = np.concatenate(parts, axis=1)
+        count = TAIL_BATCHES if self._variation > HEAVY else REPLAYED_BATCHES
+        drawn = pooled[:, np.random.default_rng(1).permutation(np.arange(count) % pooled.shape[1])]
+        means = drawn.mean(axis=1, keepdims=True)
+        relative: Floats = drawn / np.where(means > 0, means, 1.0)
+        return relative
+
+    def rates(self, candidates: Sequence[Settings]) -> tuple[Floats, Floats, Floats]:
+        """Return replayed batches/s, busy workers, and what the workers could make over what the loop can
+        take."""
+        workers = np.array([c.num_workers for c in candidates], dtype=np.int64)
+        prefetch = np.array([c.prefetch_factor or 1 for c in candidates], dtype=np.int64)
+        ordered = np.array([c.in_order for c in candidates])
+        copying = np.array([self._loop.copying[c.pin_memory] for c in candidates])
+        receive = np.array([self._loop.receive_s[c.pin_memory] for c in candidates])
+        rate, at_work, room = np.empty(len(candidates)), np.zeros(len(candidates)), np.ones(len(candidates))
+        alone = workers == 0
+        if alone.any():
+            rate[alone] = self._rate_alone() * np.ones(int(alone.sum()))
+        for choice, function in ((True, replay.in_order), (False, replay.any_order)):
+            mine = np.flatnonzero(~alone & (ordered == choice))
+            if not len(mine):
+                continue
+            computing, waiting, busy, at_work[mine] = self._settle(
+                workers[mine], copying[mine], receive[mine]
+            )
+            rate[mine] = function(
+                self._drawn[0],
+                self._drawn[1],
+                computing,
+                waiting,
+                busy,
+                receive[mine],
+                workers[mine],
+                prefetch[mine],
+            )
+            room[mine] = workers[mine] / (computing + waiting) * (busy + receive[mine])
+        return rate, at_work, room
+
+    def _settle(
+        self, workers: npt.NDArray[np.int64], copying: Floats, receive: Floats
+    ) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return service parts, loop time and busy workers at the point where load and speed agree."""
+        at_work = workers.astype(np.float64)
+        running = at_work * self._share_computing()
+        for _ in range(FIXED_POINT_ROUNDS):
+            computing = self._computing.time_s(running, self._others)
+            waiting = self._waiting.time_s(at_work)
+            busy = self._loop.beside_s(running, self._others - 1) * copying
+            service = computing + waiting
+            rate = np.minimum(1 / (busy + receive), workers / service)
+            at_work = 0.5 * (at_work + np.minimum(workers, rate * service))
+            running = 0.5 * (running + at_work * computing / service)
+        return computing, waiting, busy, at_work
+
+    def _share_computing(self) -> float:
+        last = self._seen[-1]
+        return last.computing_s / max(1e-12, last.computing_s + last.waiting_s)
+
+    def _rate_alone(self) -> float:
+        """Return batches/s with fetching on the training thread, where it may overlap with queued GPU
+        work."""
+        alone = [s for s in self._seen if s.burst.settings.num_workers == 0]
+        if alone:
+            return alone[-1].rate
+        service = (
+            self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
+        )
+        return float(1 / max(self._loop.alone_s(), service + (1 - HIDDEN) * self._loop.alone_s()))
+
+
+def _relative(values: Floats) -> Floats:
+    mean = values.mean()
+    return values / mean if mean > 0 else values
+
+
+def crowded(seen: Seen, cores: float) -> bool:
+    """Whether more wanted to run during a burst than there are cores."""
+    return seen.running + seen.others > CROWDED * cores
