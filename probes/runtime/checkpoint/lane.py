@@ -47,7 +47,8 @@ class SaveLane:
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
+        self._inside = False
         self._thread: threading.Thread | None = None
 
     def submit(self, captured: Capture, destination: Destination, begin: Callable[[], Finished]) -> None:
@@ -60,20 +61,37 @@ class SaveLane:
             OSError, RuntimeError: the copy could not be made; nothing is written then.
         """
         with self._turn:
-            self._idle.wait()
-            records, device_copy = captured.stage(self.arena)
-            job = WriteJob(
-                destination=destination,
-                records=records,
-                compute_crc32=torch.serialization.get_crc32_options(),
-                alignment=torch_names.storage_alignment(),
-            )
-            if self._thread is None:
-                thread = threading.Thread(target=self._serve, name="gputune-save", daemon=True)
-                thread.start()
-                self._thread = thread
+            if self._inside:
+                # Only a signal handler gets here: it interrupted this thread while it was filling the arena.
+                raise OSError("a signal handler saves in the middle of another save")
+            self._inside = True
+            try:
+                self._submit(captured, destination, begin)
+            finally:
+                self._inside = False
+
+    def _submit(self, captured: Capture, destination: Destination, begin: Callable[[], Finished]) -> None:
+        self._idle.wait()
+        records, device_copy = captured.stage(self.arena)
+        job = WriteJob(
+            destination=destination,
+            records=records,
+            compute_crc32=torch.serialization.get_crc32_options(),
+            alignment=torch_names.storage_alignment(),
+        )
+        if self._thread is None:
+            thread = threading.Thread(target=self._serve, name="gputune-save", daemon=True)
+            thread.start()
+            self._thread = thread
+        finished, handed_over = begin(), False
+        try:
             self._idle.clear()
-            self._orders.put(_Order(job, device_copy, begin()))
+            self._orders.put(_Order(job, device_copy, finished))
+            handed_over = True
+        finally:
+            if not handed_over:  # a signal handler raised just here: nobody must wait for this file
+                self._idle.set()
+                finished(InterruptedError("the save was interrupted"))
 
     def is_idle(self) -> bool:
         """Tell whether the next :meth:`submit` would start copying at once."""

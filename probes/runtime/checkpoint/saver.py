@@ -20,7 +20,9 @@ from gputune.probes.runtime.checkpoint.memory import available_bytes
 from gputune.probes.runtime.checkpoint.pending import PendingPaths
 
 DEFAULT_WRITER: WriterKind = "thread"
-"""The kind that disturbs training less: see results/reference/checkpoint.json."""
+"""Both kinds leave training alike (results/reference/checkpoint.json); a thread is done sooner and needs no
+second
+process with torch in it. A process finishes the file even when the training process is killed."""
 _MEMORY_SHARE = 0.5
 """A copy larger than this share of the free memory is not made; the save is synchronous then."""
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -125,6 +126,28 @@ def test_saves_from_several_threads_all_arrive(saver: AsyncSaver, tmp_path: Path
     for thread in threads:
         thread.join()
     assert [torch.load(tmp_path / f"{n}.pt")["n"] for n in range(4)] == [0, 1, 2, 3]
+
+
+def test_a_signal_handler_may_save_in_the_middle_of_a_save(
+    saver: AsyncSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = saver.pending.begin
+
+    def interrupted_begin(path: str) -> int:
+        signal.raise_signal(signal.SIGUSR1)
+        return begin(path)
+
+    def save_once(_number: int, _frame: Any) -> None:
+        torch.save({"from": "handler"}, tmp_path / "preempted.pt")
+
+    previous = signal.signal(signal.SIGUSR1, save_once)
+    try:
+        monkeypatch.setattr(saver.pending, "begin", interrupted_begin)
+        torch.save(STATE, tmp_path / "x.pt")
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert torch.load(tmp_path / "preempted.pt") == {"from": "handler"}
+    assert torch.load(tmp_path / "x.pt")["x"].numel() == 50_000
 
 
 def _load_into(path: Path, answers: Any) -> None:
