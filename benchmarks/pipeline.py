@@ -74,9 +74,7 @@ def batches_of(length: int) -> list[list[int]]:
 
 def pipeline(load: Callable[[int], torch.Tensor], length: int, threads: int) -> Iterable[Any]:
     """One thread a sample: samples are the items, batches are collected by the consumer's side."""
-    samples = Pipeline(
-        range(length), [Stage("load", load, threads, buffer=2 * BATCH)], source_buffer=2 * BATCH
-    )
+    samples = Pipeline(range(length), [Stage("load", load, threads, buffer=2 * BATCH)], source_buffer=2 * BATCH)
 
     def collated() -> Iterable[Any]:
         held = []
@@ -109,9 +107,7 @@ def measure(load: Callable[[int], torch.Tensor], length: int) -> dict[str, float
         f"DataLoader, {n} workers": rate(lambda n=n: DataLoader(data, BATCH, num_workers=n), length)
         for n in (0, 2, 4, 8)
     }
-    figures |= {
-        f"Pipeline, {n} threads": rate(lambda n=n: pipeline(load, length, n), length) for n in (2, 8, 16, 32)
-    }
+    figures |= {f"Pipeline, {n} threads": rate(lambda n=n: pipeline(load, length, n), length) for n in (2, 8, 16, 32)}
     return figures
 
 

@@ -100,9 +100,7 @@ def run(workload: Workload, name: str, seed: int, truth: Truth) -> dict[str, obj
     own_s = time.perf_counter() - began
     candidates = space.candidates()
     best = max(map(truth.rate, candidates))
-    cheapest = min(
-        (c for c in candidates if truth.rate(c) >= GOOD * best), key=lambda c: (c.num_workers, str(c))
-    )
+    cheapest = min((c for c in candidates if truth.rate(c) >= GOOD * best), key=lambda c: (c.num_workers, str(c)))
     recommended = result.recommended or [workload.user]
     good = [truth.rate(settings) >= GOOD * best for settings in recommended]
     lasting = next((n for n in range(len(good)) if all(good[n:])), None)
@@ -153,8 +151,7 @@ def summary(rows: list[dict]) -> dict[str, float]:
 
 def print_table(summaries: dict[str, dict[str, dict[str, float]]]) -> None:
     print(
-        "| set | strategy | runs | within 3 % | worst | bursts | to get there | burst s | infeasible "
-        "| excess workers |"
+        "| set | strategy | runs | within 3 % | worst | bursts | to get there | burst s | infeasible | excess workers |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for label, by_strategy in summaries.items():
@@ -168,22 +165,16 @@ def print_table(summaries: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="one strategy")
-    parser.add_argument(
-        "--seeds", type=int, default=5, help="runs of our own strategy on each workload (others: 1)"
-    )
+    parser.add_argument("--seeds", type=int, default=5, help="runs of our own strategy on each workload (others: 1)")
     parser.add_argument("--random", type=int, default=60, help="random workloads")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "reference" / "search_simulated.json")
     options = parser.parse_args()
     found, notes = search_strategies.strategies()
     names = [options.only] if options.only else list(found)
-    runs = [
-        (name, 1000 + seed) for name in names for seed in range(options.seeds if name == "gputune" else 1)
-    ]
+    runs = [(name, 1000 + seed) for name in names for seed in range(options.seeds if name == "gputune" else 1)]
     known = json.loads(CACHE.read_text()) if CACHE.exists() else {}
     sets = {"designed": list(DESIGNED), "random": random_workloads(options.random)}
     rows: dict[str, list[dict]] = {}

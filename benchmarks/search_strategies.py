@@ -132,9 +132,7 @@ def grid(bench: SimulatedBench, context: SearchContext) -> Result:
     chosen = sorted(
         {workers[math.floor(i * (len(workers) - 1) / max(1, per_prefetch - 1))] for i in range(per_prefetch)}
     )
-    points = iter(
-        [Settings.make(num_workers=n, prefetch_factor=p, pin_memory=pin) for n in chosen for p in (2, 8)]
-    )
+    points = iter([Settings.make(num_workers=n, prefetch_factor=p, pin_memory=pin) for n in chosen for p in (2, 8)])
     return _measured(bench, context, lambda _: next(points, None))
 
 

@@ -90,17 +90,12 @@ def ceiling() -> Burst:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = []
-    print(
-        "| workers | prefetch | in order | tail | measured/s | predicted/s | error |\n"
-        "|---|---|---|---|---|---|---|"
-    )
+    print("| workers | prefetch | in order | tail | measured/s | predicted/s | error |\n|---|---|---|---|---|---|---|")
     for tail in (False, True):
         model = Model(effective_cpus=16, ceiling=ceiling())
         model.add(measure(Settings.make(num_workers=2, prefetch_factor=2), tail))
@@ -109,9 +104,7 @@ def main() -> None:
             burst = measure(settings, tail)
             measured = len(burst.period_s) / sum(burst.period_s)
             predicted = float(model.predict([settings]).samples_per_s[0])
-            rows.append(
-                {"settings": str(settings), "tail": tail, "measured": measured, "predicted": predicted}
-            )
+            rows.append({"settings": str(settings), "tail": tail, "measured": measured, "predicted": predicted})
             print(
                 f"| {workers} | {prefetch} | {ordered} | {tail} | {measured:.1f} | "
                 f"{predicted:.1f} | {predicted / measured - 1:+.1%} |",

@@ -1,6 +1,6 @@
 """A script whose loader keeps up: the data is in memory and the step is long. gputune has nothing to sell here.
 
-    gputune profile examples/healthy.py
+gputune profile examples/healthy.py
 """
 
 import time

@@ -66,8 +66,13 @@ class Photos(Dataset):
 def build_model() -> nn.Module:
     """Return a small CNN."""
     return nn.Sequential(
-        nn.Conv2d(3, 8, 7, stride=8), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 10),
+        nn.Conv2d(3, 8, 7, stride=8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64, 10),
     )
 
 

@@ -39,7 +39,7 @@ class Channel(Generic[T]):
 
     def __init__(self, read_fd: int, write_fd: int, receives: object) -> None:
         self._read_fd, self._write_fd = read_fd, write_fd
-        self._decode: Callable[[bytes], T] = msgspec.msgpack.Decoder(receives).decode  # type: ignore[call-overload]
+        self._decode: Callable[[bytes], T] = msgspec.msgpack.Decoder(receives).decode
         self._encode = msgspec.msgpack.Encoder().encode
         self._buffer = bytearray()
 

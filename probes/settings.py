@@ -108,24 +108,40 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 _TABLE = (
     Setting(
-        name="num_workers", kind=int, choices=(0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64),
-        safety=Safety.GATED, summary="loader worker processes; 0 loads on the training thread",
+        name="num_workers",
+        kind=int,
+        choices=(0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64),
+        safety=Safety.GATED,
+        summary="loader worker processes; 0 loads on the training thread",
     ),
     Setting(
-        name="prefetch_factor", kind=int, choices=(1, 2, 4, 8, 16),
-        safety=Safety.SAFE, summary="batches each worker keeps ready",
+        name="prefetch_factor",
+        kind=int,
+        choices=(1, 2, 4, 8, 16),
+        safety=Safety.SAFE,
+        summary="batches each worker keeps ready",
     ),
     Setting(
-        name="pin_memory", kind=bool, choices=(False, True), needs_accelerator=True,
-        safety=Safety.SAFE, summary="copy batches into page-locked memory for faster transfers",
+        name="pin_memory",
+        kind=bool,
+        choices=(False, True),
+        needs_accelerator=True,
+        safety=Safety.SAFE,
+        summary="copy batches into page-locked memory for faster transfers",
     ),
     Setting(
-        name="persistent_workers", kind=bool, choices=(False, True),
-        safety=Safety.ORDER, summary="keep workers alive between epochs",
+        name="persistent_workers",
+        kind=bool,
+        choices=(False, True),
+        safety=Safety.ORDER,
+        summary="keep workers alive between epochs",
     ),
     Setting(
-        name="in_order", kind=bool, choices=(True, False),
-        safety=Safety.SEMANTIC, summary="hand out batches in the sampler's order",
+        name="in_order",
+        kind=bool,
+        choices=(True, False),
+        safety=Safety.SEMANTIC,
+        summary="hand out batches in the sampler's order",
     ),
 )
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _TABLE}

@@ -93,13 +93,24 @@ class Target:
         quiet, self.announcements = trackers.offline_environment(os.environ)
         # The pid is not known yet; 0 makes the agent look at its own descriptors first.
         env = attach.environment(
-            quiet, mode="probe", scope=scope, channel=f"0:{order_read}:{event_write}", config=str(config or "")
+            quiet,
+            mode="probe",
+            scope=scope,
+            channel=f"0:{order_read}:{event_write}",
+            config=str(config or ""),
         )
         ours = [order_write, event_read, output_read]
         try:
             self._keeper = plan.launch(
-                list(command), cwd=cwd, env=env, pass_fds=(order_read, event_write), stdin=_stdin(),
-                stdout=output_write, stderr=output_write, mode=mode, scratch_limit_bytes=scratch_limit_bytes,
+                list(command),
+                cwd=cwd,
+                env=env,
+                pass_fds=(order_read, event_write),
+                stdin=_stdin(),
+                stdout=output_write,
+                stderr=output_write,
+                mode=mode,
+                scratch_limit_bytes=scratch_limit_bytes,
                 keep_writable=[] if config is None else [config],
             )
         except BaseException:

@@ -14,9 +14,7 @@ sys.path.insert(0, str(TESTS / "tuner"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--overwrite", action="store_true", help="rewrite the golden files with what is rendered now"
-    )
+    parser.addoption("--overwrite", action="store_true", help="rewrite the golden files with what is rendered now")
 
 
 @pytest.fixture
@@ -28,8 +26,6 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         if request.config.getoption("--overwrite"):
             file.write_text(text, encoding="utf-8")
         assert file.is_file(), f"no golden file {file}; look at the output, then: pytest --overwrite"
-        assert text == file.read_text(encoding="utf-8"), (
-            f"differs from {file}; if it should: pytest --overwrite"
-        )
+        assert text == file.read_text(encoding="utf-8"), f"differs from {file}; if it should: pytest --overwrite"
 
     return check

@@ -58,8 +58,11 @@ def store(config: configs.Config) -> Path:
     """
     loaders = [
         LoaderConfig(
-            file=str(Path(loader.file).resolve()), line=loader.line, function=loader.function,
-            dataset_class=loader.dataset_class, settings=loader.settings,
+            file=str(Path(loader.file).resolve()),
+            line=loader.line,
+            function=loader.function,
+            dataset_class=loader.dataset_class,
+            settings=loader.settings,
         )
         for loader in config.loaders
     ]

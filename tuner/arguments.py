@@ -16,9 +16,14 @@ def add_script(parser: argparse.ArgumentParser) -> None:
 
     The first word that is not an option of ours ends our options, as under plain ``python``.
     """
-    parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module, like python -m")
     parser.add_argument(
-        "script", nargs=argparse.REMAINDER, metavar="SCRIPT [ARGS]", help="the unmodified script and its own arguments"
+        "-m", dest="module", nargs=argparse.REMAINDER, metavar="MODULE", help="run a module, like python -m"
+    )
+    parser.add_argument(
+        "script",
+        nargs=argparse.REMAINDER,
+        metavar="SCRIPT [ARGS]",
+        help="the unmodified script and its own arguments",
     )
 
 
@@ -45,7 +50,9 @@ def parse_restrictions(sets: list[str], fixes: list[str]) -> dict[str, tuple[Any
             try:
                 found[name] = tuple(setting.parse(part) for part in parts)
             except ValueError as error:
-                raise UsageError(f"{option} {text}: {error}", f"example: {option} {name}={setting.choices[-1]}") from None
+                raise UsageError(
+                    f"{option} {text}: {error}", f"example: {option} {name}={setting.choices[-1]}"
+                ) from None
     return found
 
 

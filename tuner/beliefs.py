@@ -79,9 +79,7 @@ class Beliefs:
         if not self.model.knows_service or not seen:
             return seen
         noise = {
-            s: max(
-                0.02, 1.5 * fmean(map(self.model.noise, self.measured[s])) / math.sqrt(len(self.measured[s]))
-            )
+            s: max(0.02, 1.5 * fmean(map(self.model.noise, self.measured[s])) / math.sqrt(len(self.measured[s])))
             for s in settings
         }
         smoothed = self.model.predict(list(seen)).samples_per_s.tolist()
@@ -112,9 +110,7 @@ class Beliefs:
     def fed(self) -> bool:
         """Whether the loop hardly waited under the best settings: more workers cannot help then."""
         best, _ = self.fastest()
-        return best.num_workers > 0 and all(
-            self.model.loop.net_wait_share(b) < FED for b in self.measured[best]
-        )
+        return best.num_workers > 0 and all(self.model.loop.net_wait_share(b) < FED for b in self.measured[best])
 
     def reached(self) -> bool:
         """Whether a measured setting is as good as free data."""

@@ -71,15 +71,26 @@ class Campaign:
     """
 
     def __init__(
-        self, bench: Bench, hello: Hello, run: Run, options: Options, listener: Listener, folder: Path | None = None
+        self,
+        bench: Bench,
+        hello: Hello,
+        run: Run,
+        options: Options,
+        listener: Listener,
+        folder: Path | None = None,
     ) -> None:
         self._bench, self._hello, self._options, self._listener = bench, hello, options, listener
         self._folder = folder
         self._own = hello.loader.settings
         self._deadline_s = bench.now_s() + options.budget_s
         self.run = msgspec.structs.replace(
-            run, environment=hello.environment, loader=hello.loader, loaders=hello.loaders, gates=hello.gates,
-            startup_s=hello.startup_s, status=Status.INTERRUPTED,
+            run,
+            environment=hello.environment,
+            loader=hello.loader,
+            loaders=hello.loaders,
+            gates=hello.gates,
+            startup_s=hello.startup_s,
+            status=Status.INTERRUPTED,
         )
 
     def conduct(self) -> Run:
@@ -139,9 +150,14 @@ class Campaign:
         assert baseline is not None
         share = stats.cpu_share(baseline)
         return space.build(
-            self._own, self.run.machine, gates=self.run.gates, restrict=self._options.restrict,
-            allow=self._options.allow, accelerator=self._hello.environment.accelerator,
-            worker_bytes=self._worker_bytes(), batch_bytes=baseline.batch_bytes,
+            self._own,
+            self.run.machine,
+            gates=self.run.gates,
+            restrict=self._options.restrict,
+            allow=self._options.allow,
+            accelerator=self._hello.environment.accelerator,
+            worker_bytes=self._worker_bytes(),
+            batch_bytes=baseline.batch_bytes,
             cpu_bound=share is not None and share >= CPU_BOUND,
         )
 
@@ -155,11 +171,18 @@ class Campaign:
         assert baseline is not None
         left_s = max(10.0, own_deadline - self._bench.now_s())
         context = SearchContext(
-            user=self._own, baseline=baseline, ceiling=self.run.ceiling, space=self._space(),
+            user=self._own,
+            baseline=baseline,
+            ceiling=self.run.ceiling,
+            space=self._space(),
             effective_cpus=self.run.machine.effective_cpus or float(self.run.machine.cpus or 1),
-            worker_bytes=self._worker_bytes(), deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
-            seed=self._options.seed, storage_folder=self._folder, max_trials=self._options.max_trials,
-            epoch_start_s=baseline.first_batch_s, epoch_s=self._epoch_s(baseline),
+            worker_bytes=self._worker_bytes(),
+            deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
+            seed=self._options.seed,
+            storage_folder=self._folder,
+            max_trials=self._options.max_trials,
+            epoch_start_s=baseline.first_batch_s,
+            epoch_s=self._epoch_s(baseline),
         )
         result = search(self._bench, context, self._tried)
         self._update(trials=result.trials, stopped_because=result.stopped_because)
@@ -189,7 +212,10 @@ class Campaign:
         self._update(
             outcome=Outcome.RECOMMENDED,
             recommendation=Recommendation(
-                settings=best, ratio=found.ratio, low=found.low, high=found.high,
+                settings=best,
+                ratio=found.ratio,
+                low=found.low,
+                high=found.high,
                 reproducibility=proof.reproducibility(self._own, best, self._hello.loader),
             ),
         )

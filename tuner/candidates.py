@@ -40,10 +40,7 @@ class Candidates:
             c
             for c in self.all
             if c != bad
-            and not (
-                c.num_workers >= bad.num_workers > 0
-                and (c.prefetch_factor or 0) >= (bad.prefetch_factor or 0)
-            )
+            and not (c.num_workers >= bad.num_workers > 0 and (c.prefetch_factor or 0) >= (bad.prefetch_factor or 0))
         ]
 
     def choose_pinning(self, pin: bool) -> None:
@@ -90,9 +87,7 @@ def _candidates(space: Space, user: Settings, start_share: float) -> list[Settin
     found = {c.replace(persistent_workers=persistent) for c in space.candidates()}
     allowed_now = {c for c in found if space.allows(c)}
     # One batch ahead leaves a worker idle until it is taken; two cost next to nothing where they fit.
-    ample = [
-        c for c in allowed_now if c.prefetch_factor != 1 or c.replace(prefetch_factor=2) not in allowed_now
-    ]
+    ample = [c for c in allowed_now if c.prefetch_factor != 1 or c.replace(prefetch_factor=2) not in allowed_now]
     return sorted(ample, key=str)
 
 

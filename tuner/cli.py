@@ -24,14 +24,20 @@ exit codes: 0 ok, 1 a gate failed, 2 usage, 3 inconclusive, 4 the script failed,
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with every verb."""
     parser = argparse.ArgumentParser(
-        prog="gputune", description=_DESCRIPTION, epilog=_EPILOG, allow_abbrev=False,
+        prog="gputune",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"gputune {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for command in load_all():
         sub = verbs.add_parser(
-            command.name, help=command.help, description=command.help, allow_abbrev=False,
+            command.name,
+            help=command.help,
+            description=command.help,
+            allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.configure(sub)

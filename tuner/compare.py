@@ -86,9 +86,7 @@ def _log_rate(run: Run) -> tuple[float, float]:
     bursts = [run.baseline] if measured(run.baseline) else []
     bursts += [pair.user for pair in run.proof.pairs if measured(pair.user)] if run.proof else []
     if not bursts:
-        raise InconclusiveError(
-            f"run {run.id} measured nothing to compare", f"see why: gputune report {run.id}"
-        )
+        raise InconclusiveError(f"run {run.id} measured nothing to compare", f"see why: gputune report {run.id}")
     if len(bursts) >= 3:
         estimate = stats.ratio_interval([stats.samples_per_s(burst) for burst in bursts])
     else:
@@ -103,9 +101,7 @@ def _lines(a: Run, b: Run) -> list[LineChange]:
     if before is None or after is None:
         return []
     missing = ledger.Quality.MISSING
-    pairs = [
-        (before.entry(line), after.entry(line)) for line in ledger.Line if line is not ledger.Line.WARMUP
-    ]
+    pairs = [(before.entry(line), after.entry(line)) for line in ledger.Line if line is not ledger.Line.WARMUP]
     known = [(x, y) for x, y in pairs if x.quality is not missing and y.quality is not missing]
     lines = [LineChange(x.line, x.step_s, y.step_s) for x, y in known]
     return sorted(lines, key=lambda line: -abs(line.after_s - line.before_s))
@@ -123,9 +119,7 @@ def _differences(a: Run, b: Run) -> list[str]:
     if a.baseline and b.baseline:
         changed = a.baseline.settings.differences(b.baseline.settings)
         facts += [(name, mine, theirs) for name, (mine, theirs) in changed.items()]
-    return [
-        f"{name} {mine or 'none'} -> {theirs or 'none'}" for name, mine, theirs in facts if mine != theirs
-    ]
+    return [f"{name} {mine or 'none'} -> {theirs or 'none'}" for name, mine, theirs in facts if mine != theirs]
 
 
 def _command(run: Run) -> str:

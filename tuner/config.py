@@ -69,9 +69,7 @@ def from_run(run: record.Run) -> Config:
         role=site.role,
         settings=run.recommendation.settings,
     )
-    return Config(
-        tool_version=run.tool_version, created_at=run.created_at, command=list(run.command), loaders=[loader]
-    )
+    return Config(tool_version=run.tool_version, created_at=run.created_at, command=list(run.command), loaders=[loader])
 
 
 def load(path: Path) -> Config:
@@ -102,9 +100,7 @@ def _read(path: Path) -> bytes:
             "write one with: gputune export --format yaml -o gputune.yaml",
         ) from error
     if len(data) > MAX_CONFIG_BYTES:
-        raise RecordError(
-            f"{path} is larger than {MAX_CONFIG_BYTES} bytes, which no configuration of ours is"
-        )
+        raise RecordError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes, which no configuration of ours is")
     return data
 
 

@@ -41,9 +41,7 @@ class Contention:
 
     def _features(self, running: Floats, others: float | Floats) -> Floats:
         demand = np.maximum(1.0, (running + others) / self.cores)
-        return np.stack(
-            [np.ones_like(demand), np.log(demand), np.minimum(1.0, running / self.cores)], axis=-1
-        )
+        return np.stack([np.ones_like(demand), np.log(demand), np.minimum(1.0, running / self.cores)], axis=-1)
 
     def _solve(self) -> None:
         alone = self._alone or (self._rows[0][1] if self._rows else 0.0, 1.0)
@@ -105,9 +103,7 @@ class Residual:
         noise."""
         self._features, self._errors, self._spreads = features, errors, spreads
         surprise = np.maximum(0.0, errors**2 - spreads**2).sum() if len(errors) else 0.0
-        self.scale = float(
-            np.sqrt((self.PRIOR_CHECKS * self.SCALE**2 + surprise) / (self.PRIOR_CHECKS + len(errors)))
-        )
+        self.scale = float(np.sqrt((self.PRIOR_CHECKS * self.SCALE**2 + surprise) / (self.PRIOR_CHECKS + len(errors))))
 
     def at(self, features: Floats) -> tuple[Floats, Floats]:
         """Return the mean correction of log(rate) and its standard deviation, each of shape (candidates,)."""

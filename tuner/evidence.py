@@ -29,16 +29,12 @@ def needs(base: Burst, ceiling: float | None) -> tuple[int | None, float | None]
 def tail_factor(burst: Burst) -> float:
     """Return the 95th percentile of service time over its mean (0 without stamped batches)."""
     times = sorted(batch.fetch_s + batch.collate_s for batch in burst.workers)
-    return (
-        times[min(len(times) - 1, int(0.95 * len(times)))] / fmean(times) if times and fmean(times) else 0.0
-    )
+    return times[min(len(times) - 1, int(0.95 * len(times)))] / fmean(times) if times and fmean(times) else 0.0
 
 
 def best_trial(run: Run) -> tuple[Settings, float] | None:
     """Return the fastest trial's settings and its gain over the baseline, when it beat it by what matters."""
-    measured = [
-        (stats.samples_per_s(t.burst), t.settings) for t in run.trials if t.burst and not t.burst.abandoned
-    ]
+    measured = [(stats.samples_per_s(t.burst), t.settings) for t in run.trials if t.burst and not t.burst.abandoned]
     if not measured or run.baseline is None:
         return None
     rate, settings = max(measured, key=lambda pair: pair[0])

@@ -138,9 +138,7 @@ def shared_memory(free_bytes: int | None) -> Fact:
         advice = "torch's workers hand batches over through it; mount a tmpfs at /dev/shm"
     elif free_bytes < _SMALL_SHM_BYTES:
         advice = "limits workers x prefetch; start the container with --shm-size=8g or --ipc=host"
-    return Fact(
-        name="/dev/shm free", value="missing" if free_bytes is None else _size(free_bytes), advice=advice
-    )
+    return Fact(name="/dev/shm free", value="missing" if free_bytes is None else _size(free_bytes), advice=advice)
 
 
 def open_files(limit: int | None) -> Fact:

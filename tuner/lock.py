@@ -38,7 +38,9 @@ def campaign() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise InconclusiveError(talk.already_running(file.read().strip() or "unknown"), talk.CONCURRENT_HINT) from None
+            raise InconclusiveError(
+                talk.already_running(file.read().strip() or "unknown"), talk.CONCURRENT_HINT
+            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -32,9 +32,7 @@ class Loop:
         other_ceiling: a second one, with pinning the other way round.
     """
 
-    def __init__(
-        self, seen: Sequence[Seen], cores: float, ceiling: Burst | None, other_ceiling: Burst | None
-    ) -> None:
+    def __init__(self, seen: Sequence[Seen], cores: float, ceiling: Burst | None, other_ceiling: Burst | None) -> None:
         self._seen, self._ceiling, self._other_ceiling = seen, ceiling, other_ceiling
         self.receive_s = self._receiving()
         """Main-thread seconds to take a ready batch, unpinned and pinned."""

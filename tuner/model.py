@@ -60,9 +60,7 @@ class Model:
         self.other_ceiling: Burst | None = None
         """A second burst with free data, with pinning the other way round."""
         self.seen: list[Seen] = []
-        self._samples_per_batch = (
-            fmean(ceiling.samples) if self.ceiling and ceiling and ceiling.samples else 1.0
-        )
+        self._samples_per_batch = fmean(ceiling.samples) if self.ceiling and ceiling and ceiling.samples else 1.0
 
     @property
     def knows_service(self) -> bool:

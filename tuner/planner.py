@@ -76,8 +76,7 @@ class Planner:
         # Pinned batches are also taken out of the queue by another thread.
         if self.model.knows_service and not self.user.pin_memory:
             loop = [
-                self.model.loop_samples_per_s(self.user.replace(num_workers=1, pin_memory=p))
-                for p in (False, True)
+                self.model.loop_samples_per_s(self.user.replace(num_workers=1, pin_memory=p)) for p in (False, True)
             ]
             before, after = loop
         pin = self.user.pin_memory is not (after > PIN_GAIN * before)
@@ -122,9 +121,7 @@ class Planner:
         if expected.room[0] > AMPLE_ROOM and not self.model.tailed:
             return None
         proposal = self._propose(best, expected, 0, "the winner again, to be sure")
-        longer = msgspec.structs.replace(
-            proposal.length, min_s=CONFIRM_S, max_s=max(CONFIRM_S, proposal.length.max_s)
-        )
+        longer = msgspec.structs.replace(proposal.length, min_s=CONFIRM_S, max_s=max(CONFIRM_S, proposal.length.max_s))
         return msgspec.structs.replace(proposal, length=longer, abandon_below=None)
 
     def _cheapest_sufficient(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
@@ -164,9 +161,7 @@ class Planner:
         if hope.max() < (1 + KEEP) * best_rate:
             return None
         near = np.flatnonzero(hope >= 0.995 * hope.max())
-        return min(
-            near.tolist(), key=lambda i: self.beliefs.cost(pool[i])
-        ), "neighbour of the best, may be faster"
+        return min(near.tolist(), key=lambda i: self.beliefs.cost(pool[i])), "neighbour of the best, may be faster"
 
     def _both_sides(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return one step up or down in workers from the best, where a plateau below the ceiling was only
@@ -186,8 +181,7 @@ class Planner:
             new = [i for i, c in enumerate(pool) if c.num_workers in workers and _same_but_workers(c, best)]
             if new and max(expected.samples_per_s[new]) >= worse * best_rate:
                 steps = {
-                    i: (abs(pool[i].num_workers - best.num_workers), pool[i].pin_memory != best.pin_memory)
-                    for i in new
+                    i: (abs(pool[i].num_workers - best.num_workers), pool[i].pin_memory != best.pin_memory) for i in new
                 }
                 return min(new, key=steps.__getitem__), f"{side} workers, to be sure of the plateau"
         return None

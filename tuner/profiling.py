@@ -56,22 +56,35 @@ def profile(request: Request) -> Result:
     """
     folder = make_folder(request.results_dir, request.script.name)
     options = Options(
-        budget_s=request.budget_s, search=request.search, restrict=request.restrict, allow=request.allow,
-        warmup=request.warmup, seed=request.seed,
+        budget_s=request.budget_s,
+        search=request.search,
+        restrict=request.restrict,
+        allow=request.allow,
+        warmup=request.warmup,
+        seed=request.seed,
     )
     run = Run(
-        id=folder.name, created_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        command=request.script.command, cwd=str(request.cwd), status=Status.INTERRUPTED,
-        machine=machine.describe(), options=msgspec.to_builtins(options),
+        id=folder.name,
+        created_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        command=request.script.command,
+        cwd=str(request.cwd),
+        status=Status.INTERRUPTED,
+        machine=machine.describe(),
+        options=msgspec.to_builtins(options),
     )
     with lock.campaign():
-        scratch.sweep_stale([request.cwd, request.cwd.parent])
+        scratch.sweep_stale([str(request.cwd), str(request.cwd.parent)])
         progress = Progress(Console(stderr=True, highlight=False, quiet=request.quiet), request.budget_s)
         for warning in trackers.upload_warnings(request.script.command, request.cwd):
             progress.note(warning)
         bench = TargetBench(
-            request.script, cwd=request.cwd, log_folder=folder, device=request.device, say=progress.note,
-            mode="none" if request.allow_writes else "auto", scratch_limit_bytes=request.scratch_limit_bytes,
+            request.script,
+            cwd=request.cwd,
+            log_folder=folder,
+            device=request.device,
+            say=progress.note,
+            mode="none" if request.allow_writes else "auto",
+            scratch_limit_bytes=request.scratch_limit_bytes,
         )
         try:
             with progress.shown():
@@ -111,8 +124,13 @@ def _failed(run: Run, error: GputuneError, bench: TargetBench) -> Run:
 def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode) -> Result:
     bench.stop()
     run = msgspec.structs.replace(
-        run, loaders=bench.loaders or run.loaders, missing=bench.missing(), sources=hash_sources(bench.loaders),
-        confinement=bench.confinement, written=_largest(bench), written_bytes=bench.written_bytes,
+        run,
+        loaders=bench.loaders or run.loaders,
+        missing=bench.missing(),
+        sources=hash_sources(bench.loaders),
+        confinement=bench.confinement,
+        written=_largest(bench),
+        written_bytes=bench.written_bytes,
     )
     save(run, folder)
     return Result(run=run, folder=folder, exit_code=int(code))
@@ -128,7 +146,8 @@ def with_script_gates(hello: Hello, script: Script) -> Hello:
     if fork or script.path is None or script.has_main_guard or hello.loader.settings.num_workers > 0:
         return hello
     gate = Gate(
-        setting="num_workers", allowed=[0],
+        setting="num_workers",
+        allowed=[0],
         reason=f"num_workers stays 0: workers are started with {hello.environment.start_method}, which imports the "
         "script again, and it has no if __name__ == '__main__' guard",
     )
@@ -152,7 +171,8 @@ def make_folder(results_dir: Path, name: str) -> Path:
             continue
         except OSError as error:
             raise UsageError(
-                f"results folder {results_dir} cannot be written: {error.strerror}", "choose another with --results-dir"
+                f"results folder {results_dir} cannot be written: {error.strerror}",
+                "choose another with --results-dir",
             ) from error
         return folder
     raise UsageError(f"{results_dir} has a hundred runs of this second", "choose another with --results-dir")

@@ -19,7 +19,11 @@ LENGTH = Length(warmup_batches=2, min_batches=10, min_s=0.8, max_s=2.0, precisio
 
 
 def prove(
-    bench: Bench, user: Settings, candidate: Settings, deadline_s: float, say: Callable[[str], None] = lambda text: None
+    bench: Bench,
+    user: Settings,
+    candidate: Settings,
+    deadline_s: float,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Proof | None:
     """Measure alternating pairs (A B B A ...) until the interval of the ratio is tight or clear.
 
@@ -59,9 +63,7 @@ def judged(candidate: Settings, pairs: list[Pair]) -> Proof:
     """Return the verdict on a set of pairs: better only if the interval excludes 1 and the gain matters."""
     ratio = compare(pairs)
     better = ratio.low > 1.0 and ratio.value >= 1.0 + stats.MIN_EFFECT
-    return Proof(
-        candidate=candidate, pairs=pairs, ratio=ratio.value, low=ratio.low, high=ratio.high, better=better
-    )
+    return Proof(candidate=candidate, pairs=pairs, ratio=ratio.value, low=ratio.low, high=ratio.high, better=better)
 
 
 def reproducibility(user: Settings, candidate: Settings, loader: LoaderSite) -> str:

@@ -188,7 +188,9 @@ def write_whole(path: Path, data: bytes) -> Path:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise RecordError(f"cannot write {path}: {error.strerror}", "choose another folder with --results-dir") from error
+        raise RecordError(
+            f"cannot write {path}: {error.strerror}", "choose another folder with --results-dir"
+        ) from error
     return path
 
 

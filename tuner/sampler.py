@@ -51,9 +51,7 @@ class ReplaySampler(BaseSampler):
         """Return a value from the fallback (Optuna's contract)."""
         return self._fallback.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Let the fallback keep its books (Optuna's contract)."""
         self._fallback.after_trial(study, trial, state, values)
 

@@ -85,12 +85,10 @@ def _check(path: Path) -> None:
         where = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
         message = error.msg if isinstance(error, SyntaxError) else str(error)
         raise UsageError(
-            f"{path} is not valid Python: {message}{where}", "to profile another program, put -- before its command"
+            f"{path} is not valid Python: {message}{where}",
+            "to profile another program, put -- before its command",
         ) from error
 
 
 def _guarded(source: str) -> bool:
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test):
-            return True
-    return False
+    return any(isinstance(node, ast.If) and "__name__" in ast.unparse(node.test) for node in ast.parse(source).body)

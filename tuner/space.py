@@ -48,10 +48,7 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     def candidates(self) -> list[Settings]:
         """Return every distinct valid combination that fits."""
         names = list(self.choices)
-        found = {
-            Settings.make(**dict(zip(names, values, strict=True)))
-            for values in product(*self.choices.values())
-        }
+        found = {Settings.make(**dict(zip(names, values, strict=True))) for values in product(*self.choices.values())}
         return [settings for settings in found if self.fits(settings)]
 
     def allows(self, settings: Settings) -> bool:
@@ -133,12 +130,11 @@ def _worker_limit(machine: Machine, worker_bytes: int, cpu_bound: bool) -> tuple
     cpus = machine.effective_cpus or machine.cpus or 1
     factor = WORKERS_PER_CPU_BOUND_CORE if cpu_bound else WORKERS_PER_CORE
     limit = max(2, round(cpus * factor))
-    why = f"num_workers up to {limit}: {cpus:g} effective CPUs, fetching is {'CPU work' if cpu_bound else 'mostly waiting'}"
+    work = "CPU work" if cpu_bound else "mostly waiting"
+    why = f"num_workers up to {limit}: {cpus:g} effective CPUs, fetching is {work}"
     if worker_bytes and machine.memory_available_bytes:
         room = int(machine.memory_available_bytes * MEMORY_SHARE / worker_bytes)
         if room < limit:
             limit = max(0, room)
-            why = (
-                f"num_workers up to {limit}: each worker takes about {worker_bytes / 2**20:.0f} MiB of memory"
-            )
+            why = f"num_workers up to {limit}: each worker takes about {worker_bytes / 2**20:.0f} MiB of memory"
     return limit, why

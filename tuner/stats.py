@@ -124,11 +124,7 @@ def capacity_samples_per_s(burst: Burst) -> float | None:
 
 def busy_s(burst: Burst) -> float:
     """Return the median seconds of a step outside the loader."""
-    return (
-        median(p - w for p, w in zip(burst.period_s, burst.wait_s, strict=True))
-        if burst.period_s
-        else math.nan
-    )
+    return median(p - w for p, w in zip(burst.period_s, burst.wait_s, strict=True)) if burst.period_s else math.nan
 
 
 def ratio_interval(ratios: Sequence[float], confidence: float = 0.95) -> Estimate:

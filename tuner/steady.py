@@ -69,9 +69,7 @@ def sustained(burst: Burst, confidence: float = 0.90) -> Estimate:
     # pin thread.
     grown = (made - seen.value) * (burst.end_s - burst.start_s) / fmean(burst.samples)
     if grown <= STOCK_ROUNDS * burst.settings.num_workers and made * DISAGREEMENT >= capacity.value:
-        return _around(
-            (made + capacity.value) / 2, max(capacity.spread, abs(made / capacity.value - 1), FINEST)
-        )
+        return _around((made + capacity.value) / 2, max(capacity.spread, abs(made / capacity.value - 1), FINEST))
     relative = seen.spread if math.isfinite(seen.spread) else ONE_ROUND_SPREAD
     near = min(max(made, seen.value / DISAGREEMENT), seen.value * DISAGREEMENT)
     both = _around((seen.value + near) / 2, max(relative, FINEST))
@@ -116,12 +114,7 @@ def capacity_estimate(burst: Burst, confidence: float = 0.90) -> Estimate | None
     if not cycle_s or not burst.samples or len(burst.workers) < 4:
         return None
     services = [batch.fetch_s + batch.collate_s for batch in burst.workers]
-    relative = (
-        t_quantile(confidence, len(services) - 1)
-        * stdev(services)
-        / fmean(services)
-        / math.sqrt(len(services))
-    )
+    relative = t_quantile(confidence, len(services) - 1) * stdev(services) / fmean(services) / math.sqrt(len(services))
     value = burst.settings.num_workers / cycle_s * fmean(burst.samples)
     return Estimate(value, value * max(0.0, 1 - relative), value * (1 + relative))
 

@@ -7,15 +7,17 @@ from gputune.probes.protocol import Goodbye
 
 HANGS = "the script gave no sign of life under these settings and was started again"
 STARTING_AGAIN = "the script ended by itself; starting it again to go on measuring"
-HINT_NEVER_TRAINED = "check that the script reaches its training loop; its output is in script-1.log in the run's folder"
+HINT_NEVER_TRAINED = (
+    "check that the script reaches its training loop; its output is in script-1.log in the run's folder"
+)
 HINT_ENDS_TOO_OFTEN = "give it more epochs or a larger dataset for the probe"
-HINT_NO_LOADER = "gputune measures loops over torch.utils.data.DataLoader; wrap the data in one to find out what it costs"
+HINT_NO_LOADER = (
+    "gputune measures loops over torch.utils.data.DataLoader; wrap the data in one to find out what it costs"
+)
 CONCURRENT_HINT = "wait for it to end; two campaigns on one machine measure each other"
 
 
-def ended_before_measuring(
-    status: int | None, goodbye: Goodbye | None, tail: str, reason: str = ""
-) -> GputuneError:
+def ended_before_measuring(status: int | None, goodbye: Goodbye | None, tail: str, reason: str = "") -> GputuneError:
     """Return the error for a script that ended although we wanted to go on measuring."""
     if reason.startswith("scratch_limit"):
         return TargetError(f"the script was ended: {reason.partition(': ')[2]}", "allow more with --scratch-limit")

@@ -47,8 +47,15 @@ class TargetBench:
     """
 
     def __init__(
-        self, script: Script, *, cwd: Path, log_folder: Path, deadline_s: float = 20.0, device: str | None = None,
-        mode: plan.Mode = "auto", scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
+        self,
+        script: Script,
+        *,
+        cwd: Path,
+        log_folder: Path,
+        deadline_s: float = 20.0,
+        device: str | None = None,
+        mode: plan.Mode = "auto",
+        scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._script, self._cwd, self._log_folder, self._device = script, cwd, log_folder, device
@@ -108,9 +115,14 @@ class TargetBench:
     def _launch(self, config: Path | None) -> Target:
         try:
             return Target(
-                self._script.argv, cwd=self._cwd, scope=self._script.scope, config=config,
-                log=self._log_folder / f"script-{self._starts}.log", mode=self._mode,
-                scratch_limit_bytes=self._scratch_limit_bytes, on_progress=self._say,
+                self._script.argv,
+                cwd=self._cwd,
+                scope=self._script.scope,
+                config=config,
+                log=self._log_folder / f"script-{self._starts}.log",
+                mode=self._mode,
+                scratch_limit_bytes=self._scratch_limit_bytes,
+                on_progress=self._say,
             )
         except plan.SandboxUnavailable as error:
             raise UsageError(f"your files cannot be protected here: {error}", error.hint) from error
@@ -131,13 +143,23 @@ class TargetBench:
         return open_gpu((hello.environment.device_uuid or None) if self._device is None else _nvml_name(device))
 
     def measure(
-        self, settings: Settings, purpose: Purpose, length: Length = Length(), *, replay: bool = False,
+        self,
+        settings: Settings,
+        purpose: Purpose,
+        length: Length = Length(),
+        *,
+        replay: bool = False,
         abandon_below: float | None = None,
     ) -> Burst | Infeasible:
         """Run one burst; see :class:`gputune.bench.Bench`."""
         order = Measure(
-            id=next(self._ids), purpose=purpose, settings=settings, length=length, replay=replay,
-            deadline_s=self._deadline_s, abandon_below=abandon_below,
+            id=next(self._ids),
+            purpose=purpose,
+            settings=settings,
+            length=length,
+            replay=replay,
+            deadline_s=self._deadline_s,
+            abandon_below=abandon_below,
         )
         result = self._measure(order)
         if isinstance(result, Burst) and self._disturbed(result):

@@ -132,9 +132,7 @@ def _cause(run: Run, base: Burst, ceiling: float | None) -> tuple[Cause, str]:
         return Cause.STEP, words.step_bound(subject(run), stats.busy_s(base), wait_share)
     workers, service_s, share = base.settings.num_workers, stats.service_s(base), stats.cpu_share(base)
     if workers == 0:
-        per_sample_s = (sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)) / sum(
-            base.samples
-        )
+        per_sample_s = (sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)) / sum(base.samples)
         return Cause.MAIN_THREAD, words.main_thread(run.loader, per_sample_s, share)
     capacity = stats.capacity_samples_per_s(base)
     if service_s is None or capacity is None:
@@ -165,9 +163,7 @@ def _fix(run: Run) -> str:
         return words.proved(len(proof.pairs) if proof else 0, described.shown(chosen.settings, user), ratio)
     if proof:
         ratio = stats.Estimate(proof.ratio, proof.low, proof.high)
-        return words.not_proved(
-            len(proof.pairs), described.shown(proof.candidate, user), ratio, stats.MIN_EFFECT
-        )
+        return words.not_proved(len(proof.pairs), described.shown(proof.candidate, user), ratio, stats.MIN_EFFECT)
     best = evidence.best_trial(run)
     if best and run.status is not Status.COMPLETE:
         return words.unproved_best(described.shown(best[0], user), best[1])

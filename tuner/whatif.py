@@ -96,9 +96,7 @@ class WhatIf:
             mine = np.flatnonzero(~alone & (ordered == choice))
             if not len(mine):
                 continue
-            computing, waiting, busy, at_work[mine] = self._settle(
-                workers[mine], copying[mine], receive[mine]
-            )
+            computing, waiting, busy, at_work[mine] = self._settle(workers[mine], copying[mine], receive[mine])
             rate[mine] = function(
                 self._drawn[0],
                 self._drawn[1],
@@ -138,9 +136,7 @@ class WhatIf:
         alone = [s for s in self._seen if s.burst.settings.num_workers == 0]
         if alone:
             return alone[-1].rate
-        service = (
-            self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
-        )
+        service = self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
         return float(1 / max(self._loop.alone_s(), service + (1 - HIDDEN) * self._loop.alone_s()))
 
 

@@ -23,9 +23,7 @@ LINE_NAMES = {
 }
 WARMUP_NOTE = "discarded: workers filling the pipeline, partial steps around epoch ends"
 NO_LOADER = "No DataLoader was iterated, so there is no data wait to measure and nothing to tune."
-NO_LOADER_ADVICE = (
-    "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
-)
+NO_LOADER_ADVICE = "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
 NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be said."
 CLEAN_REPRODUCIBILITY = "identical batches in identical order"
 
@@ -89,9 +87,7 @@ def main_thread(site: LoaderSite | None, per_sample_s: float, cpu_share: float |
     )
 
 
-def too_few_workers(
-    workers: int, service_s: float, cpu_share: float | None, capacity: float, ceiling: float
-) -> str:
+def too_few_workers(workers: int, service_s: float, cpu_share: float | None, capacity: float, ceiling: float) -> str:
     """Return the cause when the workers together are too slow."""
     each = "The worker needs" if workers == 1 else f"Each of the {workers} workers needs"
     return (

@@ -93,9 +93,7 @@ class Simulation:
         if not self.workers:
             made = self._fetch_here(asked_s)
             ready = 0
-            got_s = made.end_s + (
-                self.workload.pin_s if self.settings.pin_memory and not self.replay else 0.0
-            )
+            got_s = made.end_s + (self.workload.pin_s if self.settings.pin_memory and not self.replay else 0.0)
             self.now_s = got_s
         else:
             made = self._await(asked_s)
@@ -222,9 +220,7 @@ class Simulation:
         made.end_s = made.ready_s = self.now_s
         made.cpu_s = self._core_clock - worker.core_from_s
         if self.settings.pin_memory:
-            self._pin_free_s = (
-                max(self.now_s, self._pin_free_s) + self.workload.pin_s + 0.7 * self.workload.receive_s
-            )
+            self._pin_free_s = max(self.now_s, self._pin_free_s) + self.workload.pin_s + 0.7 * self.workload.receive_s
             made.ready_s = self._pin_free_s
         self.finished.append(made)
         worker.current, worker.free_s = -1, self.now_s
@@ -262,9 +258,7 @@ class Simulation:
         slow = random.random(count) < work.tail_share
         cpu *= np.where(slow, work.tail_factor, 1.0) / (1 + work.tail_share * (work.tail_factor - 1))
         io = work.fetch_io_s * _lognormal(random, work.fetch_io_spread, count)
-        return list(
-            zip(cpu.tolist(), io.tolist(), slow.tolist(), random.normal(size=count).tolist(), strict=True)
-        )
+        return list(zip(cpu.tolist(), io.tolist(), slow.tolist(), random.normal(size=count).tolist(), strict=True))
 
 
 def _lognormal(random: np.random.Generator, spread: float, count: int) -> np.ndarray:

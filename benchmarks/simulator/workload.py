@@ -82,10 +82,7 @@ class Workload:
     def overflows(self, settings: Settings) -> bool:
         """Whether ``settings`` crash this machine."""
         in_flight = settings.num_workers * ((settings.prefetch_factor or 0) + 1) * self.batch_bytes
-        return (
-            in_flight > self.shm_bytes
-            or settings.num_workers * self.worker_bytes + in_flight > self.memory_bytes
-        )
+        return in_flight > self.shm_bytes or settings.num_workers * self.worker_bytes + in_flight > self.memory_bytes
 
 
 @dataclass(frozen=True)
@@ -122,9 +119,7 @@ class Disturbance:
             other[where] += depth * workload.cpus if workload.episodes_visible else 0.0
             start_s += length_s + random.exponential(workload.episode_every_s)
         floor = np.maximum
-        return Disturbance(
-            floor(cpu, 0.15).tolist(), gpu.tolist(), floor(io / warm, 0.02).tolist(), other.tolist()
-        )
+        return Disturbance(floor(cpu, 0.15).tolist(), gpu.tolist(), floor(io / warm, 0.02).tolist(), other.tolist())
 
 
 def _drift(random: np.random.Generator, count: int, deviation: float, memory_s: float) -> np.ndarray:

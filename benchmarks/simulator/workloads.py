@@ -42,9 +42,7 @@ MODELLED = (
     ),
     Workload(name="decode on the main thread", cpus=8, fetch_cpu_s=0.25, gpu_s=0.08, user=_user(0)),
     Workload(name="storage latency", fetch_cpu_s=0.05, fetch_io_s=1.1, fetch_io_spread=0.4),
-    Workload(
-        name="storage latency, 4 cores", cpus=4, fetch_cpu_s=0.01, fetch_io_s=0.3, gpu_s=0.04, user=_user(2)
-    ),
+    Workload(name="storage latency, 4 cores", cpus=4, fetch_cpu_s=0.01, fetch_io_s=0.3, gpu_s=0.04, user=_user(2)),
     Workload(
         name="storage bandwidth",
         fetch_cpu_s=0.10,
@@ -124,9 +122,7 @@ MODELLED = (
 UNMODELLED = tuple(
     workload.but(unmodelled=True)
     for workload in (
-        Workload(
-            name="lock shared by workers", fetch_cpu_s=0.25, fetch_io_s=0.12, fetch_io_spread=0.2, io_lanes=1
-        ),
+        Workload(name="lock shared by workers", fetch_cpu_s=0.25, fetch_io_s=0.12, fetch_io_spread=0.2, io_lanes=1),
         Workload(
             name="storage collapses",
             cpus=24,

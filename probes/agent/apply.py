@@ -75,7 +75,10 @@ class Applier:
     @staticmethod
     def _checked(candidate: LoaderConfig, dataset_class: str) -> tuple[Settings | None, str]:
         if candidate.dataset_class and candidate.dataset_class != dataset_class:
-            return None, f"it loads a {dataset_class}, the settings were measured with a {candidate.dataset_class}"
+            return (
+                None,
+                f"it loads a {dataset_class}, the settings were measured with a {candidate.dataset_class}",
+            )
         return candidate.settings, ""
 
     def _say(self, key: tuple[str, int], text: str) -> None:

@@ -30,8 +30,8 @@ def size_in_samples(batch: Any, indices: Any, batch_size: int | None) -> int:
     if batch_size:
         return batch_size
     first = next(tensors(batch), None)
-    shape = getattr(first, "shape", ())
-    return int(shape[0]) if len(shape) else 1
+    shape: Any = getattr(first, "shape", ())
+    return int(shape[0]) if shape else 1
 
 
 def size_in_bytes(batch: Any) -> int:

@@ -59,10 +59,9 @@ class BurstBuilder:
         """Note something that held the main thread up since the last batch."""
         if kind in APART:
             self._apart_s += duration_s
-        if self._measuring:
+        if self._measuring():
             self.stalls.append(Stall(kind, start_s, duration_s, self.batches))
 
-    @property
     def _measuring(self) -> bool:
         return self._discarded >= self._to_discard
 
@@ -80,9 +79,9 @@ class BurstBuilder:
         self.batches += 1
         if not self.first_batch_s:
             self.first_batch_s = return_s - self.start_s
-        if not self._measuring:
+        if not self._measuring():
             self._discarded += 1
-            if self._measuring:
+            if self._measuring():
                 device.synchronize()
                 return_s = self._measure_from_s = time.monotonic()
                 self._steps_at_start = steps
@@ -101,7 +100,7 @@ class BurstBuilder:
 
     def _complete(self) -> bool:
         count, length = len(self.period_s), self.order.length
-        if not self._measuring:
+        if not self._measuring():
             return time.monotonic() - self.start_s > 2 * max(length.max_s, self.order.deadline_s)
         elapsed_s = time.monotonic() - self._measure_from_s
         whole_round = count % max(1, self.order.settings.num_workers) == 0 or self.order.replay
@@ -138,10 +137,21 @@ class BurstBuilder:
             self.period_s[-1] += extra_s
         start = self._measure_from_s or self.start_s
         return Burst(
-            settings=self.order.settings, purpose=self.order.purpose, start_s=start, end_s=time.monotonic(),
-            swap_s=self.swap_s, first_batch_s=self.first_batch_s, warmup_batches=self._discarded,
-            period_s=self.period_s, wait_s=self.wait_s, samples=self.samples, ready=self.ready,
-            workers=[w for w in workers if w.start_s + w.fetch_s + w.collate_s >= start], stalls=self.stalls,
-            batches_total=self.batches, steps=max(0, self._steps - self._steps_at_start),
-            batch_bytes=batch_bytes, abandoned=self.abandoned,
+            settings=self.order.settings,
+            purpose=self.order.purpose,
+            start_s=start,
+            end_s=time.monotonic(),
+            swap_s=self.swap_s,
+            first_batch_s=self.first_batch_s,
+            warmup_batches=self._discarded,
+            period_s=self.period_s,
+            wait_s=self.wait_s,
+            samples=self.samples,
+            ready=self.ready,
+            workers=[w for w in workers if w.start_s + w.fetch_s + w.collate_s >= start],
+            stalls=self.stalls,
+            batches_total=self.batches,
+            steps=max(0, self._steps - self._steps_at_start),
+            batch_bytes=batch_bytes,
+            abandoned=self.abandoned,
         )

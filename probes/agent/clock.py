@@ -46,7 +46,9 @@ class Ring:
         """Append one stamp; only the slot's own worker may call this."""
         base = slot * _SLOT_BYTES
         (count,) = _COUNT.unpack_from(self._map, base)
-        _STAMP.pack_into(self._map, base + 64 + (count % STAMPS) * _STAMP.size, start_s, fetch_s, collate_s, cpu_s, idle_s)
+        _STAMP.pack_into(
+            self._map, base + 64 + (count % STAMPS) * _STAMP.size, start_s, fetch_s, collate_s, cpu_s, idle_s
+        )
         _COUNT.pack_into(self._map, base, count + 1)
 
     def note_worker_info(self) -> None:
@@ -125,14 +127,15 @@ class ClockedWorkerLoop:
         worker = int(arguments[names.index("worker_id")])
         if worker < SLOTS:
             ring = self._ring or Ring(self._path)
-            create = _DatasetKind.create_fetcher
+            kind: Any = _DatasetKind
+            create = kind.create_fetcher
 
             def create_timed(*args: Any, **kwargs: Any) -> Any:
                 fetcher = create(*args, **kwargs)
                 FetchTimer(fetcher, ring, worker)
                 return fetcher
 
-            _DatasetKind.create_fetcher = staticmethod(create_timed)
+            kind.create_fetcher = staticmethod(create_timed)
         return original(*arguments)
 
     @property
@@ -148,5 +151,6 @@ def install(ring: Ring) -> None:
     """Make torch start workers with a clocked loop."""
     from torch.utils.data import _utils
 
-    _ORIGINAL_LOOP[:] = [_utils.worker._worker_loop]
-    _utils.worker._worker_loop = ClockedWorkerLoop(ring)
+    worker: Any = _utils.worker
+    _ORIGINAL_LOOP[:] = [worker._worker_loop]
+    worker._worker_loop = ClockedWorkerLoop(ring)

@@ -11,7 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from gputune.probes.agent import clock, gates
 from gputune.probes.agent.batches import size_in_bytes, size_in_samples
@@ -55,8 +55,13 @@ class Conductor:
     """
 
     def __init__(
-        self, channel: Channel[Order], sites: Sites, steps: StepCounter, ring: clock.Ring,
-        environment: Callable[[], Environment], started_s: float,
+        self,
+        channel: Channel[Order],
+        sites: Sites,
+        steps: StepCounter,
+        ring: clock.Ring,
+        environment: Callable[[], Environment],
+        started_s: float,
     ) -> None:
         self.deadline_s: float | None = None
         self._channel, self._sites, self._steps, self._ring = channel, sites, steps, ring
@@ -138,13 +143,19 @@ class Conductor:
         self._hot_swap = environment.hot_swap
         self._interludes.take()
         found = gates.check(
-            loader, asked_worker_info=self._ring.worker_info_asked(), iterable=iterable,
+            loader,
+            asked_worker_info=self._ring.worker_info_asked(),
+            iterable=iterable,
             batch=self._cache[-1] if self._cache else None,
         )
         self._cache.clear()
         hello = Hello(
-            protocol=PROTOCOL_VERSION, environment=environment, loader=site.record(), loaders=self._sites.records(),
-            gates=found, startup_s=self._first_batch_after_s,
+            protocol=PROTOCOL_VERSION,
+            environment=environment,
+            loader=site.record(),
+            loaders=self._sites.records(),
+            gates=found,
+            startup_s=self._first_batch_after_s,
         )
         self._say(hello)
 
@@ -262,7 +273,9 @@ class Conductor:
         self._builder, self._complete = None, False
         order = builder.order
         failed = Infeasible(
-            settings=order.settings, purpose=order.purpose, reason=reason,
+            settings=order.settings,
+            purpose=order.purpose,
+            reason=reason,
             cost_s=time.monotonic() - builder.start_s,
         )
         self._say(TrialFailed(id=order.id, infeasible=failed))
@@ -282,7 +295,7 @@ class Conductor:
             _end_of_tuner()
 
 
-def _end_of_tuner() -> Any:
+def _end_of_tuner() -> NoReturn:
     """The tuner is gone: end at once, without running the user's exit code; workers notice and end as well."""
     os._exit(1)
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-_HINTS = {signal.SIGKILL: "out of memory?", signal.SIGBUS: "is /dev/shm full?", signal.SIGSEGV: "not safe to fork?"}
+_HINTS = {
+    signal.SIGKILL: "out of memory?",
+    signal.SIGBUS: "is /dev/shm full?",
+    signal.SIGSEGV: "not safe to fork?",
+}
 
 
 def explain(iterator: Any, error: Exception) -> str:

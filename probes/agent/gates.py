@@ -18,7 +18,12 @@ from typing import Any
 from gputune.probes.protocol import Gate
 
 _HANDLES: tuple[type, ...] = (io.IOBase, zipfile.ZipFile, sqlite3.Connection, socket.socket)
-_HANDLE_MODULES = {"h5py._hl.files": "File", "lmdb": "Environment", "tarfile": "TarFile", "netCDF4": "Dataset"}
+_HANDLE_MODULES = {
+    "h5py._hl.files": "File",
+    "lmdb": "Environment",
+    "tarfile": "TarFile",
+    "netCDF4": "Dataset",
+}
 _MAX_OBJECTS = 20_000
 """Objects looked at in the dataset; a million-entry file list is not walked to its end."""
 
@@ -37,7 +42,8 @@ def check(loader: Any, *, asked_worker_info: bool, batch: Any, iterable: bool) -
     if iterable and not asked_worker_info and now <= 1:
         gates.append(
             Gate(
-                setting="num_workers", allowed=[0, 1],
+                setting="num_workers",
+                allowed=[0, 1],
                 reason="num_workers above 1 would repeat every sample: the IterableDataset "
                 f"{type(loader.dataset).__qualname__} never calls torch.utils.data.get_worker_info() to shard itself",
             )
@@ -47,7 +53,8 @@ def check(loader: Any, *, asked_worker_info: bool, batch: Any, iterable: bool) -
         if found:
             gates.append(
                 Gate(
-                    setting="num_workers", allowed=[0],
+                    setting="num_workers",
+                    allowed=[0],
                     reason=f"num_workers stays 0: the dataset holds {found}, which forked workers would share "
                     "(wrong bytes without an error); open it lazily inside __getitem__ to lift this",
                 )
@@ -57,7 +64,8 @@ def check(loader: Any, *, asked_worker_info: bool, batch: Any, iterable: bool) -
             if problem:
                 gates.append(
                     Gate(
-                        setting="num_workers", allowed=[0],
+                        setting="num_workers",
+                        allowed=[0],
                         reason=f"num_workers stays 0: a batch cannot be sent between processes ({problem})",
                     )
                 )

@@ -53,8 +53,14 @@ class Site:
     def record(self) -> LoaderSite:
         """Return the site as it goes into messages and records."""
         return LoaderSite(
-            file=self.file, line=self.line, function=self.function, user_file=self.user_file,
-            user_line=self.user_line, role=self.role, batches=self.batches, **self.facts,
+            file=self.file,
+            line=self.line,
+            function=self.function,
+            user_file=self.user_file,
+            user_line=self.user_line,
+            role=self.role,
+            batches=self.batches,
+            **self.facts,
         )
 
 
@@ -118,8 +124,11 @@ def _locate(loader: Any) -> Site:
         outer = outer.f_back
     inner = frame or sys._getframe(1)
     return Site(
-        inner.f_code.co_filename, inner.f_lineno, inner.f_code.co_qualname,
-        outer.f_code.co_filename if outer else "", outer.f_lineno if outer else 0,
+        inner.f_code.co_filename,
+        inner.f_lineno,
+        inner.f_code.co_qualname,
+        outer.f_code.co_filename if outer else "",
+        outer.f_lineno if outer else 0,
     )
 
 
@@ -162,5 +171,3 @@ def _start_method(context: Any) -> str:
     import multiprocessing
 
     return str(multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0])
-
-

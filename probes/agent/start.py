@@ -88,8 +88,15 @@ def _environment(dataloader: types.ModuleType) -> Environment:
     reason = torch_private.self_test(dataloader) if method == "fork" else ""
     name, uuid, model = device.describe()
     return Environment(
-        pid=os.getpid(), python=sys.version.split()[0], torch=str(torch.__version__), device=name, device_uuid=uuid,
-        device_name=model, start_method=method, accelerator=device.has_accelerator(), hot_swap=not reason,
+        pid=os.getpid(),
+        python=sys.version.split()[0],
+        torch=str(torch.__version__),
+        device=name,
+        device_uuid=uuid,
+        device_name=model,
+        start_method=method,
+        accelerator=device.has_accelerator(),
+        hot_swap=not reason,
         hot_swap_reason=reason,
     )
 

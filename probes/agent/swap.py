@@ -80,7 +80,7 @@ def _rebuild(
     }
     if settings.num_workers == 0:
         overrides.update(timeout=0, multiprocessing_context=None)
-    kind = _iterator_class(type(iterator), settings.num_workers > 0)
+    kind: Any = _iterator_class(type(iterator), settings.num_workers > 0)
     iterator.__dict__.clear()
     iterator.__dict__["_sampler_iter"] = recorder
     iterator.__class__ = kind
@@ -92,7 +92,9 @@ def _rebuild(
 def _iterator_class(current: type, multi: bool) -> type:
     """Return the single- or multi-process twin of an iterator class, in the module that defines it."""
     module, name = sys.modules[current.__module__], current.__name__
-    twin = name.replace("SingleProcess", "MultiProcessing") if multi else name.replace("MultiProcessing", "SingleProcess")
+    twin = (
+        name.replace("SingleProcess", "MultiProcessing") if multi else name.replace("MultiProcessing", "SingleProcess")
+    )
     found = getattr(module, twin)
     assert isinstance(found, type)
     return found
@@ -175,5 +177,6 @@ def _abandon(iterator: Any) -> None:
         queue.cancel_join_thread()
         queue.close()
     if iterator.__dict__.get("_worker_pids_set"):
-        _utils.signal_handling._remove_worker_pids(id(iterator))
+        signals: Any = _utils.signal_handling
+        signals._remove_worker_pids(id(iterator))
         iterator._worker_pids_set = False

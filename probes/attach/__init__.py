@@ -24,7 +24,9 @@ DISABLE = "GPUTUNE_DISABLE"
 """Set to 1, ``gputune run`` and any inherited attachment do nothing."""
 
 
-def environment(base: Mapping[str, str], *, mode: str, scope: str, channel: str = "", config: str = "") -> dict[str, str]:
+def environment(
+    base: Mapping[str, str], *, mode: str, scope: str, channel: str = "", config: str = ""
+) -> dict[str, str]:
     """Return ``base`` with what makes the agent wake up in the interpreter started with it."""
     env = dict(base)
     before = env.get("PYTHONPATH", "")

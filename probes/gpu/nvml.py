@@ -163,9 +163,7 @@ class NvmlGpu:
         """
         kind = pynvml.NVML_GPU_UTILIZATION_SAMPLES
         try:
-            value_type, samples = call(
-                "nvmlDeviceGetSamples", self._device.handle, kind, self._last_sample_us
-            )
+            value_type, samples = call("nvmlDeviceGetSamples", self._device.handle, kind, self._last_sample_us)
         except MetricPending as error:
             if code_of(error) == pynvml.NVML_ERROR_NOT_FOUND:  # nothing new
                 return ()

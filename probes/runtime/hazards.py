@@ -98,9 +98,7 @@ class HazardGuard:
         handle = torch.nn.modules.module.register_module_forward_pre_hook(_mark_used)
         self._undo.append(handle.remove)
 
-    def _guard(
-        self, owner: Any, name: str, kind: HazardKind, only_if: Callable[..., bool] | None = None
-    ) -> None:
+    def _guard(self, owner: Any, name: str, kind: HazardKind, only_if: Callable[..., bool] | None = None) -> None:
         real = getattr(owner, name, None)
         if real is None:
             return

@@ -61,9 +61,7 @@ class AsyncWriter:
         return getattr(self._file, name)
 
 
-def async_writer(
-    file: IO[Any], *, capacity: int = DEFAULT_CAPACITY, when_full: WhenFull = "block"
-) -> AsyncWriter:
+def async_writer(file: IO[Any], *, capacity: int = DEFAULT_CAPACITY, when_full: WhenFull = "block") -> AsyncWriter:
     """Return a stand-in for ``file`` that writes in the background, in order; exit flushes it."""
     label = str(getattr(file, "name", type(file).__name__))
     return AsyncWriter(file, BackgroundThread(f"writer of {label}", capacity, when_full))

@@ -58,9 +58,7 @@ class AsyncValidator:
         on_result: Callable[[ValidationResult], None] | None = None,
     ) -> None:
         if mode not in ("min", "max") or when_busy not in ("skip", "latest", "wait"):
-            raise ValueError(
-                f"mode {mode!r} must be min or max, when_busy {when_busy!r} skip, latest or wait"
-            )
+            raise ValueError(f"mode {mode!r} must be min or max, when_busy {when_busy!r} skip, latest or wait")
         self._evaluate, self._model, self._monitor = evaluate, model, monitor
         self._mode, self._when_busy, self._on_result = mode, when_busy, on_result
         self._changed = threading.Condition()

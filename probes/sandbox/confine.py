@@ -93,9 +93,7 @@ def prepare_overlay(request: Request, space: Space, user: bool) -> overlay.Prepa
     home = os.path.realpath(request.environment.get("HOME", "/"))
     named = [*request.project, *([home] if os.path.isdir(home) else [])]
     project = tuple(dict.fromkeys([*named, *(_own_top(path) for path in named)] if user else named))
-    kept = tuple(
-        os.path.realpath(path) for path in [*request.kept, *request.writable] if os.path.exists(path)
-    )
+    kept = tuple(os.path.realpath(path) for path in [*request.kept, *request.writable] if os.path.exists(path))
     world = World(mounts, project, (*kept, space.main), user, child_directories)
     places = arrange(world)
     per_device: dict[int, list[str]] = {}
@@ -104,9 +102,7 @@ def prepare_overlay(request: Request, space: Space, user: bool) -> overlay.Prepa
             device = _device(place.path)
             per_device.setdefault(device, _scratch_on(device, place.path, request, space, mounts))
     choices = {
-        place.path: [*per_device[_device(place.path)], space.main]
-        for place in places
-        if place.treatment == "overlay"
+        place.path: [*per_device[_device(place.path)], space.main] for place in places if place.treatment == "overlay"
     }
     return overlay.Prepared(
         places,
@@ -170,9 +166,7 @@ class Protection(NamedTuple):
     in_memory: bool = False
 
 
-def enter(
-    mode: str, request: Request, space: Space, prepared: overlay.Prepared | None, user: bool
-) -> Protection:
+def enter(mode: str, request: Request, space: Space, prepared: overlay.Prepared | None, user: bool) -> Protection:
     """Protect this process; runs in the child.
 
     Raises:
@@ -193,9 +187,7 @@ def enter(
 
 def _shared_notes(request: Request, prepared: overlay.Prepared) -> list[str]:
     world = World(prepared.mounts, request.project, (), False, child_directories)
-    notes = [
-        f"files directly in {path} are not protected: other programs share it" for path in unprotected(world)
-    ]
+    notes = [f"files directly in {path} are not protected: other programs share it" for path in unprotected(world)]
     if "/" in request.project:
         notes.append("files directly in / are read-only during the probe")
     frozen = [place.path for place in prepared.places if place.treatment == "frozen"]
@@ -207,9 +199,7 @@ def _shared_notes(request: Request, prepared: overlay.Prepared) -> list[str]:
     status = os.stat(request.cwd)
     foreign = status.st_gid != os.getegid() or status.st_uid != os.geteuid()
     if os.geteuid() != 0 and foreign and os.access(request.cwd, os.W_OK):
-        notes.append(
-            f"{request.cwd} belongs to another user or group: writing to existing files there may fail"
-        )
+        notes.append(f"{request.cwd} belongs to another user or group: writing to existing files there may fail")
     return notes
 
 

@@ -86,9 +86,7 @@ def parse_mounts(text: str) -> dict[str, Mount]:
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()[0]
-        point = (
-            fields[4].encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape")
-        )
+        point = fields[4].encode().decode("unicode_escape").encode("latin-1").decode("utf-8", "surrogateescape")
         table[point] = Mount(point, kind, tuple(fields[5].split(",")))
     return table
 

@@ -105,9 +105,7 @@ class Builder:
             self.entered.uppers.append((path, upper))
             if name != self._prepared.scratch[path][0] and within(self._prepared.project[0], [path]):
                 where = name or "memory"
-                self.entered.notes.append(
-                    f"writes to {path} are kept in {where}: their speed is not that of the disk"
-                )
+                self.entered.notes.append(f"writes to {path} are kept in {where}: their speed is not that of the disk")
             return
         assert problem is not None
         if any(within(project, [path]) for project in self._prepared.project[:1]):
@@ -148,9 +146,7 @@ class Builder:
             self._read_only(path)
 
     def _read_only(self, path: str) -> None:
-        holder = max(
-            (point for point in self._prepared.mounts if within(path, [point])), key=len, default="/"
-        )
+        holder = max((point for point in self._prepared.mounts if within(path, [point])), key=len, default="/")
         options = self._prepared.mounts[holder].options if holder in self._prepared.mounts else ()
         flags = sum(_FLAGS.get(option, 0) for option in options)  # a user namespace may not drop these
         kernel.mount(None, path, None, kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_RDONLY | flags)

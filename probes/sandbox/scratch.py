@@ -93,9 +93,7 @@ def sweep_stale(more_bases: Iterable[str] = (), environment: dict[str, str] | No
     for base in (*bases(dict(os.environ) if environment is None else environment), *more_bases):
         try:
             with os.scandir(base) as entries:
-                found += [
-                    entry.path for entry in entries if entry.name.startswith(PREFIX) and _is_stale(entry)
-                ]
+                found += [entry.path for entry in entries if entry.name.startswith(PREFIX) and _is_stale(entry)]
         except OSError:
             continue  # not readable: nothing of ours can be in it
     for path in found:
@@ -148,6 +146,4 @@ def _is_stale(entry: os.DirEntry[str]) -> bool:
             return True
         return namespace == here[2] and reap.start_ticks(int(pid)) != int(started)
     except (OSError, ValueError):
-        return (
-            time.time() - status.st_mtime > _ORPHAN_AGE_S
-        )  # killed before it could sign; nothing else looks so
+        return time.time() - status.st_mtime > _ORPHAN_AGE_S  # killed before it could sign; nothing else looks so

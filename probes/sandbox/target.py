@@ -33,9 +33,7 @@ class Attempt(NamedTuple):
 class Target:
     """The forked command: confined, not yet running until :meth:`go`."""
 
-    def __init__(
-        self, pid: int, pipes: tuple[int, int], attempt: Attempt, protection: confine.Protection
-    ) -> None:
+    def __init__(self, pid: int, pipes: tuple[int, int], attempt: Attempt, protection: confine.Protection) -> None:
         self.pid = pid
         self.attempt = attempt
         self.reasons: list[str] = []
@@ -133,9 +131,7 @@ def _attempts(mode: str) -> list[Attempt]:
     found = []
     for name in MODES if mode == "auto" else (mode,):
         if name == "overlay" and os.geteuid() == 0:
-            found.append(
-                Attempt(name)
-            )  # no user namespace: files of foreign owners can be written, as always
+            found.append(Attempt(name))  # no user namespace: files of foreign owners can be written, as always
         found.append(Attempt(name, name == "overlay"))
     return found
 
@@ -210,9 +206,7 @@ def _become(
         os._exit(1)
 
 
-def _execute(
-    request: confine.Request, space: confine.Space, attempt: Attempt, status_fd: int, fds: list[int]
-) -> None:
+def _execute(request: confine.Request, space: confine.Space, attempt: Attempt, status_fd: int, fds: list[int]) -> None:
     environment = _environment(request, space, attempt)
     for descriptor in fds:
         os.set_inheritable(descriptor, True)
@@ -228,9 +222,7 @@ def _execute(
 
 
 def _environment(request: confine.Request, space: confine.Space, attempt: Attempt) -> dict[str, str]:
-    environment = {
-        name: value.replace(_PLACEHOLDER, space.temporary) for name, value in request.environment.items()
-    }
+    environment = {name: value.replace(_PLACEHOLDER, space.temporary) for name, value in request.environment.items()}
     environment[scratch.MARK] = space.main
     if attempt.mode != "none":
         environment["TMPDIR"] = space.temporary

@@ -11,9 +11,7 @@ from typing import NamedTuple
 SCRATCH = "@GPUTUNE_SCRATCH@"
 """In an environment value: replaced by the probe's private temporary directory when the command starts."""
 _MAX_SOURCE_BYTES = 1 << 20
-_UPLOADS = re.compile(
-    r"push_to_hub\s*=\s*True|\.push_to_hub\(|\bupload_folder\(|\bupload_file\(|upload_large_folder\("
-)
+_UPLOADS = re.compile(r"push_to_hub\s*=\s*True|\.push_to_hub\(|\bupload_folder\(|\bupload_file\(|upload_large_folder\(")
 
 
 class Tracker(NamedTuple):
@@ -59,9 +57,7 @@ def offline_environment(
     environment, sentences = dict(env), []
     for tracker in TRACKERS:
         changes = {
-            name: value
-            for name, value in tracker.variables.items()
-            if env.get(name, "").lower() not in tracker.quiet
+            name: value for name, value in tracker.variables.items() if env.get(name, "").lower() not in tracker.quiet
         }
         environment.update(changes)
         if changes and can_import(tracker.module):

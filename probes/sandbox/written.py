@@ -56,27 +56,21 @@ def from_uppers(uppers: list[tuple[str, str]], started_ns: int) -> Listing:
     return _summary(_pair_renames(found, moved, started_ns))
 
 
-def _directory(
-    path: str, upper: str, status: os.stat_result, original: os.stat_result | None
-) -> list[_Found]:
+def _directory(path: str, upper: str, status: os.stat_result, original: os.stat_result | None) -> list[_Found]:
     if original is None:
         return [(path, "created", status, None)] if not os.listdir(upper) else []
     if _attribute(upper, "opaque") != "y" or not stat.S_ISDIR(original.st_mode):
         return []
     # Removed and made again: whatever the original held and the new one does not was deleted.
     return [
-        (path + name, "deleted", status, before)
-        for name, before in _walk(path)
-        if not os.path.lexists(upper + name)
+        (path + name, "deleted", status, before) for name, before in _walk(path) if not os.path.lexists(upper + name)
     ]
 
 
 def _attribute(path: str, name: str) -> str:
     for space in ("trusted", "user"):
         try:
-            return os.getxattr(path, f"{space}.overlay.{name}", follow_symlinks=False).decode(
-                errors="surrogateescape"
-            )
+            return os.getxattr(path, f"{space}.overlay.{name}", follow_symlinks=False).decode(errors="surrogateescape")
         except OSError:
             continue  # not set, or not readable without privilege
     return ""
@@ -133,9 +127,7 @@ def _walk(root: str) -> Iterator[tuple[str, os.stat_result]]:
         directory = pending.pop()
         try:
             with os.scandir(root + (directory or "/")) as entries:
-                found = [
-                    (f"{directory}/{entry.name}", entry.stat(follow_symlinks=False)) for entry in entries
-                ]
+                found = [(f"{directory}/{entry.name}", entry.stat(follow_symlinks=False)) for entry in entries]
         except OSError:
             continue  # a directory its owner made unreadable: counted by its parent, not by its content
         for name, status in found:

@@ -22,10 +22,7 @@ def cpu_seen(sampler: Any, start_s: float) -> float:
     [
         pytest.param("burn(0.6)\n", id="itself"),
         pytest.param(
-            "for _ in range(6):\n"
-            "    pid = os.fork()\n"
-            "    if not pid: burn(0.1); os._exit(0)\n"
-            "    os.waitpid(pid, 0)\n",
+            "for _ in range(6):\n    pid = os.fork()\n    if not pid: burn(0.1); os._exit(0)\n    os.waitpid(pid, 0)\n",
             id="workers born and dead between samples",
         ),
         pytest.param(

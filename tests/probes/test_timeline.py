@@ -30,9 +30,7 @@ def test_other_cpu_is_what_neither_the_tree_nor_we_used() -> None:
 
 
 def test_memory_is_the_largest_and_reads_are_the_sum() -> None:
-    ticks = [
-        tick(t, tree_cpu_s=0.0, rss_bytes=rss, read_bytes=100 * t) for t, rss in enumerate([5, 9, 7, 50])
-    ]
+    ticks = [tick(t, tree_cpu_s=0.0, rss_bytes=rss, read_bytes=100 * t) for t, rss in enumerate([5, 9, 7, 50])]
     use = host_use(ticks, 0.0, 2.0)
     assert (use.rss_bytes, use.read_bytes) == (9, 200)
 

@@ -68,7 +68,13 @@ if shape == "custom":
 if shape == "batch_sampler":
     loader = DataLoader(Numbers(), batch_sampler=BatchSampler(RandomSampler(Numbers()), 8, False), **options)
 else:
-    loader = DataLoader(Numbers(), batch_size=8, shuffle=shape != "sequential", persistent_workers=shape == "persistent", **options)
+    loader = DataLoader(
+        Numbers(),
+        batch_size=8,
+        shuffle=shape != "sequential",
+        persistent_workers=shape == "persistent",
+        **options,
+    )
 epochs = 2 if shape in ("epochs", "persistent") else 1
 
 for epoch in range(epochs):

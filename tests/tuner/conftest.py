@@ -23,9 +23,7 @@ def job() -> Callable[..., tuple[Any, dict[str, Any]]]:
 
     def make(workload: Any, seed: int = 0, budget_s: float = 60.0) -> tuple[Any, dict[str, Any]]:
         bench = SimulatedBench(workload, seed)
-        baseline = bench.measure(
-            workload.user, Purpose.BASELINE, Length(min_batches=40, min_s=3.0, max_s=8.0)
-        )
+        baseline = bench.measure(workload.user, Purpose.BASELINE, Length(min_batches=40, min_s=3.0, max_s=8.0))
         ceiling = bench.measure(workload.user, Purpose.CEILING, Length(max_s=3.0), replay=True)
         machine = Machine(
             effective_cpus=float(workload.cpus),

@@ -48,13 +48,9 @@ def burst(
         lane, depth = k % lanes, lanes * (settings.prefetch_factor or 0)
         took = service_s * (1 + spread * wobble(k)) * (4 if slow_every and k % slow_every == 0 else 1)
         # A worker starts a batch when the loop has consumed the one that leaves the queue for it.
-        wanted_s = (
-            start_s + warmup_s + (k - depth) * (step_s + wait_s) + (0 if settings.num_workers else step_s)
-        )
+        wanted_s = start_s + warmup_s + (k - depth) * (step_s + wait_s) + (0 if settings.num_workers else step_s)
         begin_s = max(clock[lane] + 0.002, wanted_s)
-        workers.append(
-            WorkerBatch(lane, begin_s, took * 0.97, took * 0.03, took * cpu, begin_s - clock[lane])
-        )
+        workers.append(WorkerBatch(lane, begin_s, took * 0.97, took * 0.03, took * cpu, begin_s - clock[lane]))
         clock[lane] = begin_s + took
     return Burst(
         settings=settings, purpose=purpose, start_s=start_s,
@@ -106,9 +102,7 @@ CEILING = burst(
 )
 
 
-def proof(
-    candidate: Settings = GOOD, *, pairs: int = 6, wait_s: float = 0.0006, better: bool = True
-) -> record.Proof:
+def proof(candidate: Settings = GOOD, *, pairs: int = 6, wait_s: float = 0.0006, better: bool = True) -> record.Proof:
     made = []
     for k in range(pairs):
         drift = 0.06 * (1 + 0.01 * wobble(k))
@@ -198,9 +192,7 @@ def not_proved() -> record.Run:
 
 
 def interrupted() -> record.Run:
-    return run(
-        status=record.Status.INTERRUPTED, outcome=record.Outcome.UNKNOWN, proof=None, recommendation=None
-    )
+    return run(status=record.Status.INTERRUPTED, outcome=record.Outcome.UNKNOWN, proof=None, recommendation=None)
 
 
 def no_loader() -> record.Run:

@@ -48,9 +48,7 @@ def test_verdicts_need_an_interval_without_one_and_an_effect_that_matters(
 
 
 def test_another_machine_is_named() -> None:
-    other = msgspec.structs.replace(
-        plain(), machine=msgspec.structs.replace(factory.MACHINE, gpu="NVIDIA A100")
-    )
+    other = msgspec.structs.replace(plain(), machine=msgspec.structs.replace(factory.MACHINE, gpu="NVIDIA A100"))
     assert compare.of(plain(), other).differences == ["GPU NVIDIA H100 80GB HBM3 -> NVIDIA A100"]
 
 

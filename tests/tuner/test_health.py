@@ -15,9 +15,7 @@ class NamedGpu(NullGpu):
 
 def test_this_machine_is_examined_from_top_to_bottom() -> None:
     facts = {fact.name: fact for fact in health.examine(NullGpu("no driver"), "overlay")}
-    assert {"gputune", "Python", "torch", "GPU", "CPUs", "memory", "/dev/shm free", "start methods"} <= set(
-        facts
-    )
+    assert {"gputune", "Python", "torch", "GPU", "CPUs", "memory", "/dev/shm free", "start methods"} <= set(facts)
     assert facts["GPU"].value == "none: no driver"
     assert facts["sandbox"].value == "overlay"
 
@@ -47,9 +45,7 @@ def test_a_busy_machine_is_a_limit() -> None:
     assert health.load(0.1, cpus=8).advice == ""
 
 
-@pytest.mark.parametrize(
-    ("free", "words"), [(64 << 20, "--shm-size"), (None, "mount a tmpfs"), (16 << 30, "")]
-)
+@pytest.mark.parametrize(("free", "words"), [(64 << 20, "--shm-size"), (None, "mount a tmpfs"), (16 << 30, "")])
 def test_little_shared_memory_comes_with_what_to_do(free: int | None, words: str) -> None:
     fact = health.shared_memory(free)
     assert words in fact.advice

@@ -22,9 +22,7 @@ def by_hand(service, busy, receive, workers, prefetch):
 def rates(function, service, busy, receive, candidates):
     workers, prefetch = np.array(candidates, dtype=np.int64).T
     ones = np.ones(len(candidates))
-    return function(
-        service, np.zeros_like(service), ones, ones, busy * ones, receive * ones, workers, prefetch
-    )
+    return function(service, np.zeros_like(service), ones, ones, busy * ones, receive * ones, workers, prefetch)
 
 
 @settings(max_examples=30, deadline=None)

@@ -16,6 +16,4 @@ def test_the_published_schema_is_current(request: pytest.FixtureRequest) -> None
     current = json.dumps(record.schema(), indent=1, sort_keys=True) + "\n"
     if request.config.getoption("--overwrite"):
         FILE.write_text(current, encoding="utf-8")
-    assert FILE.read_text(encoding="utf-8") == current, (
-        "publish it with: pytest --overwrite tests/tuner/test_schema.py"
-    )
+    assert FILE.read_text(encoding="utf-8") == current, "publish it with: pytest --overwrite tests/tuner/test_schema.py"

@@ -12,9 +12,7 @@ from gputune.probes.settings import Settings
 from gputune.record import Trial
 from gputune.search import JOURNAL_FILE, STUDY_NAME, SearchContext, search
 
-DECODE = Workload(
-    name="decode", cpus=8, fetch_cpu_s=0.3, gpu_s=0.08, drift=0.005, user=Settings.make(num_workers=1)
-)
+DECODE = Workload(name="decode", cpus=8, fetch_cpu_s=0.3, gpu_s=0.08, drift=0.005, user=Settings.make(num_workers=1))
 FEW_CORES = Workload(
     name="few cores", cpus=4, fetch_cpu_s=0.3, gpu_s=0.025, launch_s=0.005, user=Settings.make(num_workers=2)
 )
@@ -68,9 +66,7 @@ def test_a_crash_excludes_everything_that_needs_as_much(job):
     failed = [t.settings for t in found.trials if t.infeasible]
     later = crashing.asked[crashing.asked.index(failed[0]) + 1 :]
     first = failed[0]
-    assert not [
-        s for s in later if s.num_workers >= first.num_workers and s.prefetch_factor >= first.prefetch_factor
-    ]
+    assert not [s for s in later if s.num_workers >= first.num_workers and s.prefetch_factor >= first.prefetch_factor]
     assert found.best is not None
     assert found.best.num_workers <= 3
 
@@ -101,9 +97,7 @@ def test_the_journal_holds_the_users_settings_first_and_every_trial(job, tmp_pat
     storage = JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL_FILE)))
     trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).trials
     assert trials[0].user_attrs["phase"] == "baseline"
-    assert trials[0].value == pytest.approx(
-        32 * len(known["baseline"].period_s) / sum(known["baseline"].period_s)
-    )
+    assert trials[0].value == pytest.approx(32 * len(known["baseline"].period_s) / sum(known["baseline"].period_s))
     assert [t.params["num_workers"] for t in trials[1:]] == [t.settings.num_workers for t in found.trials]
 
 
@@ -125,9 +119,7 @@ def test_copies_worth_pinning_are_found_by_one_replay(job):
 
 
 def test_a_pin_thread_that_cannot_keep_up_is_not_recommended(job):
-    workload = DECODE.but(
-        pin_s=0.15, copy_pageable_s=0.012, copy_pinned_s=0.004, user=Settings.make(num_workers=5)
-    )
+    workload = DECODE.but(pin_s=0.15, copy_pageable_s=0.012, copy_pinned_s=0.004, user=Settings.make(num_workers=5))
     bench, known = job(workload)
     assert not search(bench, SearchContext(**known)).best.pin_memory
 
@@ -141,9 +133,7 @@ def test_bursts_disturbed_by_other_processes_are_measured_again(job):
             result = self.bench.measure(settings, purpose, length, **options)
             calls.append(settings)
             if len(calls) == 2:  # the first trial, after the pinning probe
-                return msgspec.structs.replace(
-                    result, host=msgspec.structs.replace(result.host, other_cpu_cores=6.0)
-                )
+                return msgspec.structs.replace(result, host=msgspec.structs.replace(result.host, other_cpu_cores=6.0))
             return result
 
     found = search(Disturbed(bench), SearchContext(**known))
@@ -155,9 +145,7 @@ def test_without_stamps_the_fallback_samples_the_space(job):
 
     class Blind(CrashingBench):
         def measure(self, settings, purpose, length=None, **options):
-            return msgspec.structs.replace(
-                self.bench.measure(settings, purpose, length, **options), workers=[]
-            )
+            return msgspec.structs.replace(self.bench.measure(settings, purpose, length, **options), workers=[])
 
     known["baseline"] = msgspec.structs.replace(known["baseline"], workers=[])
     found = search(Blind(bench), SearchContext(**known, max_trials=6))

@@ -18,9 +18,7 @@ def test_the_users_own_settings_are_always_in_the_space():
 def test_batches_in_flight_stay_within_half_of_shared_memory():
     space = build(Settings(), MACHINE, batch_bytes=200 << 20)
     assert space.candidates()
-    assert all(
-        s.num_workers * ((s.prefetch_factor or 0) + 1) * (200 << 20) <= 2 * GIB for s in space.candidates()
-    )
+    assert all(s.num_workers * ((s.prefetch_factor or 0) + 1) * (200 << 20) <= 2 * GIB for s in space.candidates())
 
 
 def test_workers_and_batches_together_stay_within_memory():

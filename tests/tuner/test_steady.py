@@ -34,9 +34,7 @@ def test_a_short_burst_is_near_the_sustained_rate(workers, prefetch, fetch, seed
     settings = Settings.make(num_workers=workers, prefetch_factor=prefetch)
     length = Length(min_batches=24, min_s=2.0, max_s=6.0)
     measured = SimulatedBench(workload, seed, Disturbance.none()).measure(settings, Purpose.TRIAL, length)
-    assert steady.sustained(measured).value == pytest.approx(
-        true_samples_per_s(workload, settings, 400), rel=0.15
-    )
+    assert steady.sustained(measured).value == pytest.approx(true_samples_per_s(workload, settings, 400), rel=0.15)
 
 
 def test_a_full_queue_is_not_mistaken_for_throughput():

@@ -52,18 +52,14 @@ def test_a_path_wins_over_a_prefix(results: Path) -> None:
 
 
 def test_an_exact_id_wins_over_a_longer_one_that_begins_with_it(results: Path) -> None:
-    record.save(
-        msgspec.structs.replace(factory.no_loader(), id="20261123-train-2"), results / "20261123-train-2"
-    )
+    record.save(msgspec.structs.replace(factory.no_loader(), id="20261123-train-2"), results / "20261123-train-2")
     assert store.resolve("20261123-train", results).name == "20261123-train"
 
 
 @pytest.mark.parametrize(
     ("reference", "said"), [("2026", "3 runs begin with '2026'"), ("1999", "no stored run begins with")]
 )
-def test_ambiguous_and_unknown_references_are_refused_by_name(
-    results: Path, reference: str, said: str
-) -> None:
+def test_ambiguous_and_unknown_references_are_refused_by_name(results: Path, reference: str, said: str) -> None:
     with pytest.raises(RecordError, match=said):
         store.resolve(reference, results)
 

@@ -38,9 +38,7 @@ class Compare:
         """Print the comparison to stdout."""
         from gputune import compare, record
 
-        a, b = (
-            record.load(store.resolve(name, arguments.results_dir)) for name in (arguments.a, arguments.b)
-        )
+        a, b = (record.load(store.resolve(name, arguments.results_dir)) for name in (arguments.a, arguments.b))
         found = compare.of(a, b)
         output.emit(text(a, b, found).encode(), None)
         return ExitCode.INCONCLUSIVE if found.change is compare.Change.UNCLEAR else ExitCode.OK

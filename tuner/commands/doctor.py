@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 def sandbox_status() -> str:
-    """Return how the user's files are kept as they were on this machine."""
-    return "not checked"
+    """Try out how the user's files would be protected on this machine, with a command that does nothing."""
+    from gputune.probes.sandbox import plan
+
+    return plan.probe()
 
 
 class Doctor:

@@ -31,12 +31,8 @@ class Export:
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.add_argument("run_reference", metavar="RUN", nargs="?", default=store.LAST,
                             help="a path, the beginning of an id, or last (default)")  # fmt: skip
-        parser.add_argument(
-            "--format", choices=list(FORMATS), metavar="FORMAT", default="yaml", help="default: yaml"
-        )
-        parser.add_argument(
-            "-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout"
-        )
+        parser.add_argument("--format", choices=list(FORMATS), metavar="FORMAT", default="yaml", help="default: yaml")
+        parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
         output.add_results_dir(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:

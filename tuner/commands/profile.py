@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-
 import signal
 import sys
 from pathlib import Path
@@ -37,16 +36,48 @@ class Profile:
         add = parser.add_argument
         add("--budget", type=float, default=90.0, metavar="SECONDS", help="time for bursts (default 90)")
         add("--no-search", action="store_true", help="only measure: baseline and ceiling")
-        add("--set", action="append", default=[], metavar="NAME=V,V", help="consider only these values of a setting")
+        add(
+            "--set",
+            action="append",
+            default=[],
+            metavar="NAME=V,V",
+            help="consider only these values of a setting",
+        )
         add("--fix", action="append", default=[], metavar="NAME=V", help="hold a setting at one value")
-        add("--allow", action="append", default=[], metavar="NAME", help="also search a setting that changes the samples' order")
+        add(
+            "--allow",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="also search a setting that changes the samples' order",
+        )
         add("--warmup", type=int, metavar="BATCHES", help="discard this many batches before the baseline")
-        add("--device", default=None, metavar="cuda:N|cpu", help="device to watch (default: the one the script uses)")
+        add(
+            "--device",
+            default=None,
+            metavar="cuda:N|cpu",
+            help="device to watch (default: the one the script uses)",
+        )
         add("--seed", type=int, default=0, help="seed of the search (default 0)")
-        add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept (default results)")
+        add(
+            "--results-dir",
+            type=Path,
+            default=Path("results"),
+            metavar="DIR",
+            help="where runs are kept (default results)",
+        )
         add("--json", metavar="FILE", help="also write the run as JSON; - for stdout")
-        add("--allow-writes", action="store_true", help="let the script write for real instead of into a scratch space")
-        add("--scratch-limit", default="20G", metavar="SIZE", help="what the script may write there (default 20G)")
+        add(
+            "--allow-writes",
+            action="store_true",
+            help="let the script write for real instead of into a scratch space",
+        )
+        add(
+            "--scratch-limit",
+            default="20G",
+            metavar="SIZE",
+            help="what the script may write there (default 20G)",
+        )
         add("--quiet", action="store_true", help="no progress, only the report")
         add_script(parser)
 
@@ -56,7 +87,10 @@ class Profile:
         from gputune.script import parse
 
         if not arguments.budget > 0:
-            raise UsageError(f"--budget {arguments.budget:g}: a budget is a number of seconds above 0", "example: --budget 60")
+            raise UsageError(
+                f"--budget {arguments.budget:g}: a budget is a number of seconds above 0",
+                "example: --budget 60",
+            )
         if arguments.warmup is not None and arguments.warmup < 0:
             raise UsageError(f"--warmup {arguments.warmup}: a number of batches is 0 or more", "example: --warmup 20")
         restrict = parse_restrictions(arguments.set, arguments.fix)
@@ -68,10 +102,19 @@ class Profile:
 
         signal.signal(signal.SIGTERM, _interrupt)
         request = Request(
-            script=script, cwd=Path.cwd(), results_dir=arguments.results_dir, budget_s=arguments.budget,
-            search=not arguments.no_search, restrict=restrict, allow=allow, warmup=arguments.warmup,
-            seed=arguments.seed, device=arguments.device, quiet=arguments.quiet,
-            allow_writes=arguments.allow_writes, scratch_limit_bytes=parse_size("--scratch-limit", arguments.scratch_limit),
+            script=script,
+            cwd=Path.cwd(),
+            results_dir=arguments.results_dir,
+            budget_s=arguments.budget,
+            search=not arguments.no_search,
+            restrict=restrict,
+            allow=allow,
+            warmup=arguments.warmup,
+            seed=arguments.seed,
+            device=arguments.device,
+            quiet=arguments.quiet,
+            allow_writes=arguments.allow_writes,
+            scratch_limit_bytes=parse_size("--scratch-limit", arguments.scratch_limit),
         )
         outcome = profile(request)
         self._show(outcome, arguments.json)
@@ -93,5 +136,3 @@ class Profile:
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Let a polite kill end the campaign like Ctrl-C: what is known is saved."""
     raise KeyboardInterrupt
-
-

@@ -35,9 +35,7 @@ class Report:
         parser.add_argument(
             "--format", choices=list(FORMATS), metavar="FORMAT", help="default: console, or html with --open"
         )
-        parser.add_argument(
-            "-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout"
-        )
+        parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
         parser.add_argument("--open", action="store_true", help="open the page in the browser")
         output.add_results_dir(parser)
 
@@ -51,9 +49,7 @@ class Report:
         name = arguments.format or ("html" if arguments.open else "console")
         row = FORMATS[name]
         if name == "console" and arguments.output is None:
-            sys.stdout.write(
-                console.render(run, color=sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR")))
-            )
+            sys.stdout.write(console.render(run, color=sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))))
             return ExitCode.OK
         target = arguments.output
         if target is None and (arguments.open or (row.binary and sys.stdout.isatty())):

@@ -28,8 +28,12 @@ class Run:
         from gputune.arguments import add_script
 
         parser.epilog = _EXAMPLES
-        parser.add_argument("--config", metavar="FILE|RUN", help="exported configuration, or a run (default: the last one)")
-        parser.add_argument("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept")
+        parser.add_argument(
+            "--config", metavar="FILE|RUN", help="exported configuration, or a run (default: the last one)"
+        )
+        parser.add_argument(
+            "--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept"
+        )
         add_script(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:

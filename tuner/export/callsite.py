@@ -83,9 +83,7 @@ def find_call(source: Source, line: int, loader_class: str, observed: Settings) 
             "profile again, then export again",
         )
     if len(fitting) > 1:
-        raise InconclusiveError(
-            f"{source.name}:{line} constructs {len(fitting)} loaders on one line", BY_HAND
-        )
+        raise InconclusiveError(f"{source.name}:{line} constructs {len(fitting)} loaders on one line", BY_HAND)
     return fitting[0]
 
 
@@ -153,11 +151,7 @@ def contradiction(call: ast.Call, observed: Settings) -> str:
     for name in SETTINGS:
         given = argument(call, name)
         seen = getattr(observed, name)
-        if (
-            not given.literal
-            or given.value == seen
-            or (given.value is None and seen == _default(name, observed))
-        ):
+        if not given.literal or given.value == seen or (given.value is None and seen == _default(name, observed)):
             continue
         if name == "in_order" and observed.num_workers == 0:
             continue
@@ -189,9 +183,7 @@ def _argparse_line(tree: ast.AST, node: ast.expr) -> int:
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and callee(call) == "add_argument":
             flags = {
-                a.value.replace("_", "-")
-                for a in call.args
-                if isinstance(a, ast.Constant) and isinstance(a.value, str)
+                a.value.replace("_", "-") for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)
             }
             if flag in flags:
                 return call.lineno
@@ -211,7 +203,5 @@ def _assignment_line(tree: ast.AST, node: ast.expr) -> int:
 def _bindings(tree: ast.AST, name: str) -> Iterator[int]:
     for node in ast.walk(tree):
         stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
-        if isinstance(node, ast.expr | ast.arg) and (
-            stored or (isinstance(node, ast.arg) and node.arg == name)
-        ):
+        if isinstance(node, ast.expr | ast.arg) and (stored or (isinstance(node, ast.arg) and node.arg == name)):
             yield node.lineno

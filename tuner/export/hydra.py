@@ -12,8 +12,7 @@ PREFIX = "data"
 def render(run: Run, prefix: str = PREFIX) -> str:
     """Return override string and fragment under the node ``prefix``."""
     values = {
-        name: _text(value)
-        for name, value in config.from_run(run).loaders[0].settings.dataloader_kwargs().items()
+        name: _text(value) for name, value in config.from_run(run).loaders[0].settings.dataloader_kwargs().items()
     }
     overrides = " ".join(f"{prefix}.{name}={value}" for name, value in values.items())
     fragment = "".join(f"  {name}: {value}\n" for name, value in values.items())

@@ -31,9 +31,7 @@ def render(run: Run) -> str:
     source = callsite.Source(data, path.name)
     call = callsite.find_call(source, site.line, site.loader_class, site.settings)
     made = splice.plan(source, call, site.settings, wanted)
-    notes = [
-        f"# {name}={getattr(wanted, name)}: {why}; change it there" for name, why in made.blocked.items()
-    ]
+    notes = [f"# {name}={getattr(wanted, name)}: {why}; change it there" for name, why in made.blocked.items()]
     if not made.names:
         listed = "; ".join(note.removeprefix("# ") for note in notes)
         raise InconclusiveError(
@@ -91,9 +89,7 @@ def diff(before: bytes, after: bytes, name: str) -> str:
     """Return a unified diff of two UTF-8 texts as git writes it, line endings kept."""
     old, new = (text.decode().split("\n") for text in (before, after))
     lines = list(difflib.unified_diff(_ended(old), _ended(new), n=3))[2:]
-    body = "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
-    )
+    body = "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
     a, b = _quoted(f"a/{name}"), _quoted(f"b/{name}")
     # A name with a space ends at a tab, or git would take a time stamp for part of it.
     tab = "\t" if " " in name else ""

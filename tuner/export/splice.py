@@ -40,16 +40,12 @@ def plan(source: Source, call: ast.Call, observed: Settings, wanted: Settings) -
         if given.node is not None and given.literal:
             if given.value != target and not _means_the_same(name, given.value, target):
                 replace[name] = given.node
-        elif target == getattr(observed, name) or (
-            given.node is None and _is_default(name, target, observed)
-        ):
+        elif target == getattr(observed, name) or (given.node is None and _is_default(name, target, observed)):
             continue
         elif given.node is not None:
             blocked[name] = f"its value comes from {callsite.origin(source, given.node)}"
         elif hidden := callsite.hidden_arguments(call):
-            blocked[name] = (
-                f"it may be given in {' and '.join(callsite.origin(source, node) for node in hidden)}"
-            )
+            blocked[name] = f"it may be given in {' and '.join(callsite.origin(source, node) for node in hidden)}"
         elif not callsite.takes_every_setting(source, call):
             blocked[name] = f"{callsite.callee(call)}(...) may not take it as a keyword"
         else:

@@ -38,9 +38,7 @@ def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
     if judged.next_commands:
         console.print()
         for index, command in enumerate(judged.next_commands):
-            console.print(
-                Text(f"{'next:' if index == 0 else '  or:'} {command}", style="bold" if index == 0 else "")
-            )
+            console.print(Text(f"{'next:' if index == 0 else '  or:'} {command}", style="bold" if index == 0 else ""))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 

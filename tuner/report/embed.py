@@ -47,9 +47,7 @@ def _without_proof_series(run: Run) -> Run:
     trials = [msgspec.structs.replace(trial, burst=_bare(trial.burst)) for trial in run.trials]
     proof = run.proof
     if proof:
-        pairs = [
-            msgspec.structs.replace(p, user=_bare(p.user), candidate=_bare(p.candidate)) for p in proof.pairs
-        ]
+        pairs = [msgspec.structs.replace(p, user=_bare(p.user), candidate=_bare(p.candidate)) for p in proof.pairs]
         proof = msgspec.structs.replace(proof, pairs=pairs)
     return msgspec.structs.replace(run, trials=trials, proof=proof)
 

@@ -68,12 +68,9 @@ def _tiles(judged: verdict.Verdict, run: Run) -> str:
         tiles.append(("starvation", percent(judged.starvation), "of the ceiling is lost"))
     if run.recommendation:
         chosen = run.recommendation
-        tiles.append(
-            ("proved gain", times(chosen.ratio), f"95 % interval {chosen.low:.2f}-{chosen.high:.2f}")
-        )
+        tiles.append(("proved gain", times(chosen.ratio), f"95 % interval {chosen.low:.2f}-{chosen.high:.2f}"))
     cells = (
-        f'<div class="tile"><dt>{escape(name)}</dt>'
-        f"<dd>{escape(value)}<small>{escape(unit)}</small></dd></div>"
+        f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(unit)}</small></dd></div>'
         for name, value, unit in tiles
     )
     return f'<dl class="tiles">{"".join(cells)}</dl>' if tiles else ""
@@ -134,9 +131,7 @@ def _ledger(run: Run) -> str:
 
 def _change(row: tables.Change) -> str:
     mark = "changed" if row.changed else ""
-    cells = (
-        f'<td class="num">{escape(row.before)}</td><td class="num">{escape(row.after)}</td><td>{mark}</td>'
-    )
+    cells = f'<td class="num">{escape(row.before)}</td><td class="num">{escape(row.after)}</td><td>{mark}</td>'
     return f'<tr class="{mark}"><th scope="row">{escape(row.name)}</th>{cells}</tr>'
 
 
@@ -146,10 +141,7 @@ SHAPES = {
     "proposed": '<path class="proposed" d="M9 1l8 8l-8 8l-8 -8z"/>',
     "failed": '<path class="failed" d="M4 4l10 10m0 -10l-10 10"/>',
 }
-_ITEMS = (
-    f'<li><svg viewBox="0 0 18 18" aria-hidden="true">{shape}</svg>{name}</li>'
-    for name, shape in SHAPES.items()
-)
+_ITEMS = (f'<li><svg viewBox="0 0 18 18" aria-hidden="true">{shape}</svg>{name}</li>' for name, shape in SHAPES.items())
 KEY = f'<ul class="key">{"".join(_ITEMS)}</ul>'
 """What the shapes of the workers figure mean."""
 
@@ -198,18 +190,14 @@ def _timelines(run: Run) -> str:
 
 def _utilization(burst: Burst) -> str:
     used = burst.gpu.utilization
-    return (
-        "" if used is None else f' <span class="quiet">GPU busy {used:.0f} % of the burst on average</span>'
-    )
+    return "" if used is None else f' <span class="quiet">GPU busy {used:.0f} % of the burst on average</span>'
 
 
 def _service_and_machine(run: Run) -> str:
     parts = []
     if drawn := service_figure.draw(run):
         parts.append(
-            _section(
-                "service", "Time to make one batch", f"<figure>{drawn}</figure>", service_figure.describe(run)
-            )
+            _section("service", "Time to make one batch", f"<figure>{drawn}</figure>", service_figure.describe(run))
         )
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in tables.machine(run))
     limits = f'<dl class="facts">{rows}</dl>'

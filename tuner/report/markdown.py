@@ -29,9 +29,7 @@ def render(run: Run) -> str:
 
 
 def _where(run: Run) -> str:
-    return ", ".join(
-        f"{name} {value}" for name, value in tables.machine(run) if name in ("effective CPUs", "GPU")
-    )
+    return ", ".join(f"{name} {value}" for name, value in tables.machine(run) if name in ("effective CPUs", "GPU"))
 
 
 def _sentences(judged: verdict.Verdict) -> str:

@@ -45,16 +45,13 @@ def draw(proof: Proof) -> str:
     parts.append(svg.text(x(1) + 5, 14, "no gain", class_="axis"))
     for row, (user, candidate, ratio) in enumerate(found):
         y = TOP + ROW * (row + 0.5)
-        about = svg.title(
-            f"pair {row + 1}: {plain_rate(user)} to {plain_rate(candidate)} samples/s, {ratio:.2f}x"
-        )
+        about = svg.title(f"pair {row + 1}: {plain_rate(user)} to {plain_rate(candidate)} samples/s, {ratio:.2f}x")
         parts.append(svg.text(0, y + 4, f"pair {row + 1}", class_="axis"))
         parts.append(svg.tag("line", x1=x(1), x2=x(ratio), y1=y, y2=y, class_="trend"))
         parts.append(svg.tag("g", about + svg.tag("circle", cx=x(ratio), cy=y, r=5.5, class_="trial")))
     parts += _mean(proof, x(proof.ratio), x(proof.low), x(proof.high), TOP + ROW * (len(found) + 0.5))
     parts += [
-        svg.text(x(tick), bottom + 20, f"{tick:g}x", anchor="middle", class_="axis")
-        for tick in _ticks(low, high)
+        svg.text(x(tick), bottom + 20, f"{tick:g}x", anchor="middle", class_="axis") for tick in _ticks(low, high)
     ]
     said = f"{len(found)} pairs; ratio {proof.ratio:.2f}, 95 % interval {proof.low:.2f} to {proof.high:.2f}"
     return svg.figure("proof", "Proposed against yours, pair by pair", said, WIDTH, height, parts)

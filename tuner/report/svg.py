@@ -33,13 +33,9 @@ def text(x: float, y: float, content: str, *, anchor: str = "start", class_: str
     return tag("text", escape(content), x=x, y=y, text_anchor=anchor, **attributes)
 
 
-def figure(
-    identity: str, name: str, description: str, width: int, height: float, parts: Iterable[str]
-) -> str:
+def figure(identity: str, name: str, description: str, width: int, height: float, parts: Iterable[str]) -> str:
     """Return a picture with a name and a description for those who cannot see it."""
-    head = (
-        f'<title id="{identity}-t">{escape(name)}</title><desc id="{identity}-d">{escape(description)}</desc>'
-    )
+    head = f'<title id="{identity}-t">{escape(name)}</title><desc id="{identity}-d">{escape(description)}</desc>'
     return (
         f'<svg id="{identity}" role="img" aria-labelledby="{identity}-t {identity}-d" '
         f'viewBox="0 0 {width} {number(height)}">{head}{"".join(parts)}</svg>'

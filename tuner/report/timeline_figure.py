@@ -35,12 +35,7 @@ def draw(identity: str, name: str, burst: Burst) -> str:
     ):
         lanes.append(("batches ready", _ready(burst, numbered)))
     lanes += _workers(burst, start_s, end_s)
-    parts = [
-        _box(box, row, start_s, end_s)
-        for row, (_, boxes) in enumerate(lanes)
-        for box in boxes
-        if box[0] < end_s
-    ]
+    parts = [_box(box, row, start_s, end_s) for row, (_, boxes) in enumerate(lanes) for box in boxes if box[0] < end_s]
     height = len(lanes) * (LANE + GAP)
     said = f"{len(numbered)} steps over {seconds(end_s - start_s)}: " + ", ".join(label for label, _ in lanes)
     drawn = svg.figure(identity, f"Timeline, {name}", said, WIDTH, height, parts)
@@ -60,9 +55,7 @@ def _main(numbered: list[tuple[int, Step]]) -> list[Box]:
     for number, step in numbered:
         busy_s, wait_s = step.wait_from_s - step.start_s, step.end_s - step.wait_from_s
         boxes.append((step.start_s, busy_s, "line-compute", f"step {number}: {seconds(busy_s)}"))
-        boxes.append(
-            (step.wait_from_s, wait_s, "line-wait", f"waits for batch {number + 1}: {seconds(wait_s)}")
-        )
+        boxes.append((step.wait_from_s, wait_s, "line-wait", f"waits for batch {number + 1}: {seconds(wait_s)}"))
     return boxes
 
 
@@ -72,9 +65,7 @@ def _ready(burst: Burst, numbered: list[tuple[int, Step]]) -> list[Box]:
         count = burst.ready[number] if number < len(burst.ready) else -1
         if count >= 0:
             level = f"ready ready-{min(4, count)}"
-            boxes.append(
-                (step.start_s, step.end_s - step.start_s, level, f"{count} ready before batch {number + 1}")
-            )
+            boxes.append((step.start_s, step.end_s - step.start_s, level, f"{count} ready before batch {number + 1}"))
     return boxes
 
 
@@ -105,9 +96,7 @@ def _box(box: Box, row: int, start_s: float, end_s: float) -> str:
     if right <= 0 or left >= WIDTH:
         return ""
     width = max(0.3, right - left - 0.3)
-    rect = svg.tag(
-        "rect", svg.title(box[3]), x=left, y=row * (LANE + GAP), width=width, height=LANE, class_=box[2]
-    )
+    rect = svg.tag("rect", svg.title(box[3]), x=left, y=row * (LANE + GAP), width=width, height=LANE, class_=box[2])
     if box[2] != "line-wait":
         return rect
     # A line across tells waiting from computing without colour.

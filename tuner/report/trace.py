@@ -26,9 +26,7 @@ def render(run: Run) -> bytes:
     """Return the trace of every burst, one process each, as gzip-compressed trace event JSON."""
     bursts = named_bursts(run)
     origin_s = min((burst.start_s for _, burst in bursts), default=0.0)
-    events = [
-        event for pid, (name, burst) in enumerate(bursts, 1) for event in _burst(pid, name, burst, origin_s)
-    ]
+    events = [event for pid, (name, burst) in enumerate(bursts, 1) for event in _burst(pid, name, burst, origin_s)]
     document = {
         "traceEvents": events,
         "displayTimeUnit": "ms",
@@ -49,21 +47,14 @@ def named_bursts(run: Run) -> list[tuple[str, Burst]]:
 def _burst(pid: int, name: str, burst: Burst, origin_s: float) -> list[Event]:
     lanes = sorted({batch.worker for batch in burst.workers})
     events = [_name(pid, 0, "process_name", f"{name}: {burst.settings}")]
-    events.append(
-        {"ph": "M", "pid": pid, "tid": 0, "name": "process_sort_index", "args": {"sort_index": pid}}
-    )
+    events.append({"ph": "M", "pid": pid, "tid": 0, "name": "process_sort_index", "args": {"sort_index": pid}})
     events.append(_name(pid, MAIN_THREAD, "thread_name", "training thread"))
     events.append(_name(pid, STALLS, "thread_name", "events on the training thread"))
     main_loads = burst.settings.num_workers == 0
     for lane in lanes:
         title = "loading on the training thread" if main_loads else f"worker {lane}"
         events.append(_name(pid, FIRST_WORKER + lane, "thread_name", title))
-    return (
-        events
-        + _main(pid, burst, origin_s)
-        + _workers(pid, burst, origin_s)
-        + _counters(pid, burst, origin_s)
-    )
+    return events + _main(pid, burst, origin_s) + _workers(pid, burst, origin_s) + _counters(pid, burst, origin_s)
 
 
 def _name(pid: int, tid: int, kind: str, text: str) -> Event:
@@ -115,7 +106,5 @@ def _counters(pid: int, burst: Burst, origin_s: float) -> list[Event]:
         for at_s, shown in ((burst.start_s, value), (burst.end_s, 0.0)):
             if value is not None:
                 ts = round((at_s - origin_s) * 1e6, 3)
-                events.append(
-                    {"ph": "C", "pid": pid, "tid": 0, "name": name, "ts": ts, "args": {"value": shown}}
-                )
+                events.append({"ph": "C", "pid": pid, "tid": 0, "name": name, "ts": ts, "args": {"value": shown}})
     return events

@@ -59,9 +59,7 @@ def draw(run: Run) -> str:
     parts = _axes(top, columns, found) + _ceiling(ceiling, top) + _best_line(found, columns, top)
     # The proposed settings are drawn last so that nothing covers them.
     parts += [_mark(point, columns[point.workers], top) for point in sorted(found, key=_layer)]
-    said = "; ".join(
-        f"{p.label} {plain_rate(p.samples_per_s) if p.samples_per_s else 'failed'}" for p in found
-    )
+    said = "; ".join(f"{p.label} {plain_rate(p.samples_per_s) if p.samples_per_s else 'failed'}" for p in found)
     return svg.figure("workers", "Samples per second over number of workers", said, WIDTH, HEIGHT, parts)
 
 
@@ -112,9 +110,7 @@ def _mark(point: Point, x: float, top: float) -> str:
         cross = f"M{svg.number(x - 6)} {y - 6}l12 12m0 -12l-12 12"
         return svg.tag("g", svg.title(f"{point.label} (failed)") + svg.tag("path", d=cross, class_="failed"))
     y = _y(point.samples_per_s, top)
-    about = svg.title(
-        f"{point.label}: {plain_rate(point.samples_per_s)} samples/s, cost {seconds(point.cost_s)}"
-    )
+    about = svg.title(f"{point.label}: {plain_rate(point.samples_per_s)} samples/s, cost {seconds(point.cost_s)}")
     if point.kind == "user":
         return svg.tag("g", about + svg.tag("rect", x=x - 6, y=y - 6, width=12, height=12, class_="user"))
     if point.kind == "proposed":

@@ -20,7 +20,7 @@ def _hand_over() -> None:
             os.environ.pop("PYTHONPATH", None)
     ours = sys.modules.pop(__name__, None)
     try:
-        import sitecustomize  # noqa: F401  the user's own
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401  the user's own
     except ModuleNotFoundError as error:
         if error.name != "sitecustomize":
             raise

@@ -34,9 +34,7 @@ _TREE_EVENTS = frozenset(
         "shutil.move", "shutil.make_archive", "os.symlink",
     }
 )  # fmt: skip
-_PROGRAM_EVENTS = frozenset(
-    {"subprocess.Popen", "os.exec", "os.system", "os.posix_spawn", "os.spawn", "pty.spawn"}
-)
+_PROGRAM_EVENTS = frozenset({"subprocess.Popen", "os.exec", "os.system", "os.posix_spawn", "os.spawn", "pty.spawn"})
 _WATCHED = _PATH_EVENTS | _TREE_EVENTS | _PROGRAM_EVENTS
 _STAT_FUNCTIONS = ("stat", "lstat", "access")
 

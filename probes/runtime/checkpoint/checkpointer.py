@@ -71,9 +71,7 @@ class AsyncCheckpointer:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         if mode not in ("min", "max") or not _PREFIX.fullmatch(prefix):
-            raise ValueError(
-                f"mode {mode!r} must be min or max and prefix {prefix!r} letters, digits, '_' or '.'"
-            )
+            raise ValueError(f"mode {mode!r} must be min or max and prefix {prefix!r} letters, digits, '_' or '.'")
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._keep_last, self._keep_best, self._mode, self._prefix = keep_last, keep_best, mode, prefix
@@ -82,9 +80,7 @@ class AsyncCheckpointer:
         remove_remains(str(self.directory))
         self._index = self.directory / f".{prefix}.index.json"
         self._checkpoints = self._read_index()
-        self._next_version = 1 + max(
-            [c.version for c in self._checkpoints] + self._versions_on_disk(), default=0
-        )
+        self._next_version = 1 + max([c.version for c in self._checkpoints] + self._versions_on_disk(), default=0)
         self._lanes = [SaveLane(writer) for _ in range(max_workers)]
         self._free: queue.SimpleQueue[SaveLane] = queue.SimpleQueue()
         for lane in self._lanes:
@@ -92,9 +88,7 @@ class AsyncCheckpointer:
         self._failures: list[BaseException] = []
         self._closed = False
 
-    def save(
-        self, state: object, *, step: int | None = None, metric: float | None = None
-    ) -> Future[Checkpoint]:
+    def save(self, state: object, *, step: int | None = None, metric: float | None = None) -> Future[Checkpoint]:
         """Copy ``state`` and write it in the background; the future resolves when the file is durable.
 
         Raises:
@@ -106,9 +100,7 @@ class AsyncCheckpointer:
             raise AsyncSaveError(f"the checkpointer of {self.directory} is closed")
         if self._keep_best is not None and metric is None:
             raise ValueError(f"keep_best={self._keep_best} needs a metric with each save")
-        captured = capture(
-            state, torch_names.DEFAULT_PICKLE, torch_names.DEFAULT_PROTOCOL, omit_byteorder=False
-        )
+        captured = capture(state, torch_names.DEFAULT_PICKLE, torch_names.DEFAULT_PROTOCOL, omit_byteorder=False)
         with self._lock:
             version, self._next_version = self._next_version, self._next_version + 1
         checkpoint = Checkpoint(self.directory / self._name(version, step), version, step, metric)

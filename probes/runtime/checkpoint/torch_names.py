@@ -53,9 +53,7 @@ def storage_alignment() -> int:
     return int(torch.serialization._get_storage_alignment())
 
 
-def run_torch_pickler(
-    obj: object, writer: Any, pickle_module: Any, protocol: int, *, omit_byteorder: bool
-) -> None:
+def run_torch_pickler(obj: object, writer: Any, pickle_module: Any, protocol: int, *, omit_byteorder: bool) -> None:
     """Run the body of ``torch.save`` against ``writer``."""
     serialization: Any = torch.serialization
     serialization._save(obj, writer, pickle_module, protocol, omit_byteorder)

@@ -25,7 +25,9 @@ class Conducted:
         self.target, self._id = target, 0
         self.hello: Hello = target.hello(60)
 
-    def burst(self, *, replay: bool = False, deadline_s: float = 15.0, length: Length = SHORT, **settings: object) -> Burst:
+    def burst(
+        self, *, replay: bool = False, deadline_s: float = 15.0, length: Length = SHORT, **settings: object
+    ) -> Burst:
         """Run one burst that must succeed; without settings, under the user's own."""
         answer = self._measure(replay, deadline_s, length, **settings)
         assert isinstance(answer, Measured), answer
@@ -42,7 +44,14 @@ class Conducted:
         wanted = Settings.make(**settings) if settings else self.hello.loader.settings
         purpose = Purpose.TRIAL if settings else Purpose.BASELINE
         return self.target.measure(
-            Measure(id=self._id, purpose=purpose, settings=wanted, length=length, replay=replay, deadline_s=deadline_s)
+            Measure(
+                id=self._id,
+                purpose=purpose,
+                settings=wanted,
+                length=length,
+                replay=replay,
+                deadline_s=deadline_s,
+            )
         )
 
     def finish(self) -> TargetGone:

@@ -14,9 +14,24 @@ def seen(text: str) -> list[int]:
     return [int(part) for part in line.removeprefix("SEEN ").split(",")]
 
 
+def how_it_ended(conduct, how: str, **settings) -> TargetGone:
+    """Measure a faulty script until it is gone."""
+    try:
+        conducted = conduct("faulty.py", how)
+        while True:
+            conducted._measure(False, 10.0, Length(), **settings)
+    except TargetGone as gone:
+        return gone
+
+
 @pytest.mark.parametrize(
     ("workers", "reason"),
-    [(2, "SIGKILL (out of memory?)"), (3, "deadline"), (4, "does not survive fork"), (5, "exited unexpectedly")],
+    [
+        (2, "SIGKILL (out of memory?)"),
+        (3, "deadline"),
+        (4, "does not survive fork"),
+        (5, "exited unexpectedly"),
+    ],
 )
 def test_a_trial_that_kills_hangs_or_raises_in_a_worker_is_undone_and_no_sample_is_lost(conduct, workers, reason):
     conducted = conduct("fragile.py")
@@ -36,23 +51,19 @@ def test_a_trial_that_kills_hangs_or_raises_in_a_worker_is_undone_and_no_sample_
         ("exit-status", 7, ""),
     ],
 )
-def test_the_users_own_error_ends_the_run_with_the_users_own_traceback_and_status(conduct, start, how, status, last_line):
-    with pytest.raises(TargetGone) as caught:
-        conducted = conduct("faulty.py", how)
-        while True:
-            conducted.burst()
-    assert caught.value.status == status
-    assert caught.value.tail.strip().endswith(last_line)
-    assert "gputune" not in caught.value.tail
-    assert "probes/agent" not in caught.value.tail
+def test_the_users_own_error_ends_the_run_with_the_users_own_traceback_and_status(
+    conduct, start, how, status, last_line
+):
+    gone = how_it_ended(conduct, how)
+    assert gone.status == status
+    assert gone.tail.strip().endswith(last_line)
+    assert "gputune" not in gone.tail
+    assert "probes/agent" not in gone.tail
 
 
 def test_the_users_error_surfaces_during_a_trial_too(conduct):
-    conducted = conduct("faulty.py", "raises-in-getitem")
-    with pytest.raises(TargetGone) as caught:
-        for _ in range(20):
-            conducted._measure(False, 10.0, Length(), num_workers=2)
-    assert caught.value.tail.strip().endswith("ValueError: sample 400 is broken")
+    gone = how_it_ended(conduct, "raises-in-getitem", num_workers=2)
+    assert gone.tail.strip().endswith("ValueError: sample 400 is broken")
 
 
 @pytest.mark.parametrize("how", ["no-loader", "empty"])

@@ -33,7 +33,9 @@ def test_the_ceiling_is_the_speed_without_loading(conduct):
 @pytest.mark.timing
 def test_stock_that_was_prefetched_before_a_burst_is_not_taken_for_throughput(conduct):
     conducted = conduct("latency.py", 0.004, 0.002, 0)
-    burst = conducted.burst(num_workers=1, prefetch_factor=16, length=Length(warmup_batches=1, min_batches=10, min_s=0.1, max_s=2))
+    burst = conducted.burst(
+        num_workers=1, prefetch_factor=16, length=Length(warmup_batches=1, min_batches=10, min_s=0.1, max_s=2)
+    )
     capacity = stats.capacity_samples_per_s(burst)
     assert capacity is not None
     assert stats.samples_per_s(burst) < 1.2 * capacity
@@ -78,7 +80,9 @@ def test_epochs_shorter_than_a_burst_are_measured_across_their_ends(conduct):
     burst = conducted.burst(length=Length(warmup_batches=1, min_batches=30, min_s=0.3, max_s=6))
     ends = [stall for stall in burst.stalls if stall.kind is StallKind.EPOCH]
     assert len(ends) >= 4
-    persistent = conducted.burst(num_workers=2, persistent_workers=True, length=Length(min_batches=30, min_s=0.3, max_s=6))
+    persistent = conducted.burst(
+        num_workers=2, persistent_workers=True, length=Length(min_batches=30, min_s=0.3, max_s=6)
+    )
     assert [stall for stall in persistent.stalls if stall.kind is StallKind.EPOCH]
 
 

@@ -10,8 +10,11 @@ import pytest
 
 TARGETS = Path(__file__).parents[2] / "targets"
 PLAN = (
-    {"num_workers": 2}, {"num_workers": 0}, {"num_workers": 3, "prefetch_factor": 4},
-    {"num_workers": 1, "persistent_workers": True}, {"num_workers": 2},
+    {"num_workers": 2},
+    {"num_workers": 0},
+    {"num_workers": 3, "prefetch_factor": 4},
+    {"num_workers": 1, "persistent_workers": True},
+    {"num_workers": 2},
 )
 
 
@@ -22,7 +25,11 @@ def samples(text: str) -> list[int]:
 
 def plain_run(script: str, *arguments: str) -> list[int]:
     done = subprocess.run(
-        [sys.executable, str(TARGETS / script), *arguments], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, str(TARGETS / script), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     return samples(done.stdout)
 
@@ -30,8 +37,16 @@ def plain_run(script: str, *arguments: str) -> list[int]:
 @pytest.mark.parametrize(
     ("shape", "workers"),
     [
-        ("sequential", 0), ("shuffle", 0), ("shuffle", 2), ("batch_sampler", 0), ("next", 0), ("islice", 1),
-        ("dict", 0), ("custom", 0), ("accumulate", 0), ("gan", 0),
+        ("sequential", 0),
+        ("shuffle", 0),
+        ("shuffle", 2),
+        ("batch_sampler", 0),
+        ("next", 0),
+        ("islice", 1),
+        ("dict", 0),
+        ("custom", 0),
+        ("accumulate", 0),
+        ("gan", 0),
     ],
 )
 def test_every_loop_gets_every_sample_once_and_in_order_across_swaps(conduct, shape, workers):

@@ -75,9 +75,7 @@ def test_old_drivers_are_asked_by_the_old_names(scenario: Scenario) -> None:
         ("gpm_support", "sm_utilization", "SM utilisation (GPM)"),
     ],
 )
-def test_a_refused_metric_goes_missing_alone(
-    scenario: Scenario, function: str, value: str, metric: str
-) -> None:
+def test_a_refused_metric_goes_missing_alone(scenario: Scenario, function: str, value: str, metric: str) -> None:
     code, reason = (4, "no permission") if function == "gpm_support" else (3, "not supported")
     seen = scenario(f"err_{function} {code}")
     assert [name for name in VALUES if seen["readings"][0][name] is None] == [value]
@@ -114,9 +112,7 @@ def test_an_error_of_the_moment_is_forgotten_once_the_metric_answers(scenario: S
     assert seen["gaps"] == {}
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"), [(15, "off the bus"), (999, "unknown error"), (16, "needs a reset")]
-)
+@pytest.mark.parametrize(("code", "reason"), [(15, "off the bus"), (999, "unknown error"), (16, "needs a reset")])
 def test_a_gpu_lost_in_mid_run_is_missing_from_there_with_the_reason(
     scenario: Scenario, code: int, reason: str
 ) -> None:

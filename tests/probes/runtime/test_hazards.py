@@ -48,9 +48,7 @@ def replace_a_layer(model: torch.nn.Sequential) -> None:
         ("device move", lambda m: m.to("cpu")),
     ],
 )
-def test_each_hazard_is_named_with_its_place(
-    kind: str, work: Callable[[torch.nn.Sequential], object]
-) -> None:
+def test_each_hazard_is_named_with_its_place(kind: str, work: Callable[[torch.nn.Sequential], object]) -> None:
     told: list[Hazard] = []
     with HazardGuard(on_hazard=told.append) as guard:
         model = model_in_use()

@@ -30,9 +30,7 @@ def jitter(item: Any) -> Any:
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_items_come_in_order_however_long_each_takes(threads: int) -> None:
-    pipeline = Pipeline(
-        range(200), [Stage("decode", jitter, threads), Stage("double", lambda x: 2 * x, threads)]
-    )
+    pipeline = Pipeline(range(200), [Stage("decode", jitter, threads), Stage("double", lambda x: 2 * x, threads)])
     assert list(pipeline) == [2 * n for n in range(200)]
     assert list(pipeline) == [2 * n for n in range(200)]
     assert len(pipeline) == 200
@@ -95,11 +93,7 @@ def test_an_error_of_the_source_is_named_too() -> None:
 
 @pytest.mark.parametrize("how", ["close", "with", "forget", "exhaust"])
 def test_no_thread_outlives_its_run(how: str) -> None:
-    run = iter(
-        Pipeline(
-            range(1000) if how != "exhaust" else range(3), [Stage("a", jitter, 3), Stage("b", jitter, 2)]
-        )
-    )
+    run = iter(Pipeline(range(1000) if how != "exhaust" else range(3), [Stage("a", jitter, 3), Stage("b", jitter, 2)]))
     assert next(run) == 0
     if how == "close":
         run.close()

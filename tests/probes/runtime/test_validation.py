@@ -52,9 +52,7 @@ def test_no_evaluation_sees_two_versions_of_the_weights() -> None:
     assert validator.best.step == 399
 
 
-@pytest.mark.parametrize(
-    ("policy", "expected"), [("skip", [0]), ("latest", [0, 4]), ("wait", [0, 1, 2, 3, 4])]
-)
+@pytest.mark.parametrize(("policy", "expected"), [("skip", [0]), ("latest", [0, 4]), ("wait", [0, 1, 2, 3, 4])])
 def test_a_slow_validation_meets_its_policy(policy: str, expected: list[int]) -> None:
     gate, begun = threading.Event(), threading.Event()
 

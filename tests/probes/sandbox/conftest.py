@@ -57,9 +57,7 @@ def picture(tree):
             content = os.readlink(path)
         elif path.is_file():
             content = hashlib.sha256(path.read_bytes()).hexdigest()
-        attributes = (
-            {} if path.is_symlink() else {name: os.getxattr(path, name) for name in os.listxattr(path)}
-        )
+        attributes = {} if path.is_symlink() else {name: os.getxattr(path, name) for name in os.listxattr(path)}
         found[str(path)] = (
             status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns,
             status.st_ctime_ns, status.st_ino, content, attributes,

@@ -25,10 +25,7 @@ def become_nobody(interpreter_roots):
         descriptor = os.open(root, os.O_PATH)
         assert libc.mount(b"tmpfs", top.encode(), b"tmpfs", 0, b"mode=755") == 0
         os.makedirs(root)
-        assert (
-            libc.mount(f"/proc/self/fd/{descriptor}".encode(), root.encode(), None, MS_BIND | MS_REC, None)
-            == 0
-        )
+        assert libc.mount(f"/proc/self/fd/{descriptor}".encode(), root.encode(), None, MS_BIND | MS_REC, None) == 0
         os.close(descriptor)
     os.setgroups([])
     os.setgid(65534)
@@ -54,9 +51,7 @@ def drive(argv, cwd, stop_after_s=None, grace_s=1.0, env=None, keep_writable=(),
         return {"error": f"{type(error).__name__}: {error}"}
     if "announce" in os.environ:
         print(
-            json.dumps(
-                {"keeper": keeper.pid, "target": keeper.target_pid, "scratch": keeper.confinement.scratch}
-            ),
+            json.dumps({"keeper": keeper.pid, "target": keeper.target_pid, "scratch": keeper.confinement.scratch}),
             flush=True,
         )
     began = time.monotonic()

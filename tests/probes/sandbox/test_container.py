@@ -47,19 +47,13 @@ def test_writes_are_diverted_to_memory_and_that_is_said(layer, make_project):
     fate = {entry["path"]: entry["action"] for entry in answer["ended"]["written"]}
     assert fate == {f"{tree}/log.csv": "changed", f"{tree}/gone.txt": "deleted"}
     # The container's own layer shows every change that reached its disk.
-    left = [
-        path
-        for path in Path(layer, "upper").rglob("*")
-        if not path.is_dir() and "__pycache__" not in path.parts
-    ]
+    left = [path for path in Path(layer, "upper").rglob("*") if not path.is_dir() and "__pycache__" not in path.parts]
     assert left == []
 
 
 def test_the_limit_holds_in_memory_too(layer, make_project):
     tree = make_project()
-    code = (
-        "f = open('big', 'wb')\nimport time\nwhile True: f.write(bytes(1 << 20)); f.flush(); time.sleep(0.01)"
-    )
+    code = "f = open('big', 'wb')\nimport time\nwhile True: f.write(bytes(1 << 20)); f.flush(); time.sleep(0.01)"
     request = {"argv": [sys.executable, "-S", "-c", code], "cwd": str(tree), "scratch_limit_bytes": 8 << 20}
 
     answer, output = run(layer, request)

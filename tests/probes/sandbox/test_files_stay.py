@@ -82,9 +82,7 @@ def test_a_script_in_the_home_directory_is_protected(drive, make_project, user, 
     home = tree.parent / "home"
     before = picture(tree.parent)
 
-    result = drive(
-        ["sh", "-c", "echo x > new; cat new"], home, nobody=user, mode="overlay", env={"HOME": str(home)}
-    )
+    result = drive(["sh", "-c", "echo x > new; cat new"], home, nobody=user, mode="overlay", env={"HOME": str(home)})
 
     assert result.status == 0, result.output
     assert picture(tree.parent) == before
@@ -98,9 +96,7 @@ def test_a_directory_named_by_an_argument_is_protected(drive, make_project, user
         os.chown(other, 65534, 65534)
     before = picture(tree.parent)
 
-    result = drive(
-        ["sh", "-c", 'echo x > "${1#--out=}/f"', "sh", f"--out={other}"], tree, nobody=user, mode="overlay"
-    )
+    result = drive(["sh", "-c", 'echo x > "${1#--out=}/f"', "sh", f"--out={other}"], tree, nobody=user, mode="overlay")
 
     assert result.status == 0, result.output
     assert picture(tree.parent) == before
@@ -257,10 +253,7 @@ def test_two_probes_of_one_project_do_not_meet(drive, make_project, picture):
     before = picture(tree)
     results = []
     command = ["sh", "-c", "echo mine >> log.csv; sleep 0.5; cat log.csv"]
-    threads = [
-        threading.Thread(target=lambda: results.append(drive(command, tree, mode="overlay")))
-        for _ in range(2)
-    ]
+    threads = [threading.Thread(target=lambda: results.append(drive(command, tree, mode="overlay"))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

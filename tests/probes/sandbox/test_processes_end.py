@@ -53,9 +53,7 @@ def test_a_helper_that_ends_by_itself_is_given_the_time(drive, make_project):
     tree = make_project()
     (tree / "out").mkdir()
 
-    result = drive(
-        ["sh", "-c", "(sleep 0.4; echo tidy > out/end) & exit 0"], tree, keep_writable=[str(tree / "out")]
-    )
+    result = drive(["sh", "-c", "(sleep 0.4; echo tidy > out/end) & exit 0"], tree, keep_writable=[str(tree / "out")])
 
     assert result.ended["killed"] == 0
     assert (tree / "out/end").read_text() == "tidy\n"
@@ -85,9 +83,7 @@ def test_the_status_is_exactly_that_of_the_command(drive, make_project, ending, 
 def test_stopping_lets_the_command_end_in_its_own_way(drive, make_project):
     tree = make_project()
 
-    result = drive(
-        ["sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done"], tree, stop_after_s=0.3, grace_s=20
-    )
+    result = drive(["sh", "-c", "trap 'exit 9' TERM; while :; do sleep 0.05; done"], tree, stop_after_s=0.3, grace_s=20)
 
     assert result.status == 9
     assert result.ended["reason"] == "stopped"
@@ -216,9 +212,7 @@ def test_signals_to_the_keeper_reach_the_command(make_project, number):
 
 def test_a_script_that_fills_the_scratch_space_is_stopped(drive, make_project, assert_nothing_left):
     tree = make_project()
-    code = (
-        "f = open('big', 'wb')\nimport time\nwhile True: f.write(bytes(1 << 20)); f.flush(); time.sleep(0.01)"
-    )
+    code = "f = open('big', 'wb')\nimport time\nwhile True: f.write(bytes(1 << 20)); f.flush(); time.sleep(0.01)"
 
     result = drive([sys.executable, "-S", "-c", code], tree, scratch_limit_bytes=8 << 20)
 

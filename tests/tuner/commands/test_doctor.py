@@ -35,9 +35,7 @@ def test_json_goes_to_stdout_whole_and_alone() -> None:
     done = doctor("--json")
     assert done.returncode == 0, done.stderr
     facts = {fact["name"]: fact for fact in json.loads(done.stdout)["facts"]}
-    assert {"gputune", "Python", "torch", "GPU", "CPUs", "memory", "open files limit", "sandbox"} <= set(
-        facts
-    )
+    assert {"gputune", "Python", "torch", "GPU", "CPUs", "memory", "open files limit", "sandbox"} <= set(facts)
 
 
 def test_the_table_fits_78_columns_and_marks_limits_without_colour() -> None:

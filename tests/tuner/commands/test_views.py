@@ -66,9 +66,7 @@ def test_configuring_every_verb_imports_nothing_heavy() -> None:
         "    getattr(import_module('gputune.commands.' + name), cls)().configure(argparse.ArgumentParser())\n"
         "print([name for name in ('torch', 'optuna', 'rich', 'numpy', 'yaml') if name in sys.modules])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 
 
@@ -107,16 +105,12 @@ def test_reports_are_written_unchanged(name: str, results: Path, capfdbinary: An
     assert name != "trace" or json.loads(gzip.decompress(out))["traceEvents"]
 
 
-def test_the_report_of_the_last_run_is_for_the_terminal(
-    results: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_report_of_the_last_run_is_for_the_terminal(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("report") == ExitCode.OK
     assert "next: gputune report 20261125-080000-train --format html --open" in capsys.readouterr().out
 
 
-def test_open_writes_the_page_beside_the_run_and_opens_it(
-    results: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_writes_the_page_beside_the_run_and_opens_it(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
     assert call("report", "20261124", "--open") == ExitCode.OK

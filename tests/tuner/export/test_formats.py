@@ -115,9 +115,7 @@ def test_a_shell_reads_the_environment_file(tmp_path: Path) -> None:
     file = tmp_path / "loader.env"
     file.write_text(env.render(factory.run()))
     command = f"set -a; . {shlex.quote(str(file))}; env"
-    seen = subprocess.run(
-        ["sh", "-c", command], capture_output=True, text=True, check=True, timeout=20
-    ).stdout
+    seen = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=20).stdout
     assert "DATALOADER_NUM_WORKERS=3\n" in seen
     assert "DATALOADER_PIN_MEMORY=1\n" in seen
 
@@ -131,15 +129,9 @@ def test_the_lightning_module_compiles_and_passes_the_arguments_to_the_loader() 
 def test_benchmark_feeds_have_the_shape_their_services_take() -> None:
     rows = json.loads(github_benchmark.render(factory.run()))
     assert all(set(row) <= {"name", "unit", "value", "range", "extra"} for row in rows)
-    assert {row["name"] for row in rows} == {
-        f"train.py: {n}" for n in ("throughput", "ceiling", "share of ceiling")
-    }
+    assert {row["name"] for row in rows} == {f"train.py: {n}" for n in ("throughput", "ceiling", "share of ceiling")}
     metrics = json.loads(bencher.render(factory.run()))["train.py"]
-    assert (
-        metrics["throughput"]["lower_value"]
-        < metrics["throughput"]["value"]
-        < metrics["throughput"]["upper_value"]
-    )
+    assert metrics["throughput"]["lower_value"] < metrics["throughput"]["value"] < metrics["throughput"]["upper_value"]
 
 
 @given(SETTINGS, st.sampled_from(["yaml", "json", "toml"]))

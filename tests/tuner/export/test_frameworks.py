@@ -40,9 +40,9 @@ def test_training_arguments_take_keywords_flags_and_json(settings: Settings, tmp
         parser.parse_json_file(str(tmp_path / "arguments.json"))[0],
     ]
     for arguments in made:
-        assert {
-            name: getattr(arguments, name) for name in huggingface.arguments(settings)
-        } == huggingface.arguments(settings)
+        assert {name: getattr(arguments, name) for name in huggingface.arguments(settings)} == huggingface.arguments(
+            settings
+        )
 
 
 def test_hydra_composes_the_overrides(tmp_path: Path) -> None:
@@ -50,9 +50,7 @@ def test_hydra_composes_the_overrides(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("data:\n  num_workers: 0\n  pin_memory: false\n")
     overrides = hydra.render(recommending(WITH_WORKERS)).split("\n")[1].split(" ")
     # Keys that the configuration lacks take a plus, as the export says.
-    overrides = [
-        o if o.split("=")[0] in ("data.num_workers", "data.pin_memory") else f"+{o}" for o in overrides
-    ]
+    overrides = [o if o.split("=")[0] in ("data.num_workers", "data.pin_memory") else f"+{o}" for o in overrides]
     with real.initialize_config_dir(str(tmp_path), version_base=None):
         made = real.compose("config", overrides=overrides)
     assert dict(made.data) == WITH_WORKERS.dataloader_kwargs()

@@ -31,9 +31,7 @@ STYLES = {
     "parenthesised value": "loader = DataLoader((data), batch_size=(2))\n",
     "parenthesised last": "loader = DataLoader((\n    data\n))\n",
     "qualified": "loader = torch.utils.data.DataLoader(data, batch_size=2)\n",
-    "star args": (
-        "a = (data,)\nloader = DataLoader(*a, num_workers=0, prefetch_factor=None, pin_memory=False)\n"
-    ),
+    "star args": ("a = (data,)\nloader = DataLoader(*a, num_workers=0, prefetch_factor=None, pin_memory=False)\n"),
     "alias": "from torch.utils.data import DataLoader as DL\nloader = DL(data)\n",
     "assigned alias": "Loader = DataLoader\nloader = Loader(data)\n",
     "inside a call": "loader = dict(a=DataLoader(data, batch_size=2), b=[1])['a']\n",
@@ -85,9 +83,7 @@ def comments(source: bytes) -> list[str]:
 def test_a_hanging_call_keeps_one_keyword_a_line_and_its_trailing_comma(tmp_path: Path) -> None:
     file, line = write(tmp_path, HEAD + STYLES["hanging, trailing comma"])
     text = applied(tmp_path, file, make_run(file, line)).decode()
-    assert text.endswith(
-        "    batch_size=2,\n    num_workers=3,\n    prefetch_factor=4,\n    pin_memory=True,\n)\n"
-    )
+    assert text.endswith("    batch_size=2,\n    num_workers=3,\n    prefetch_factor=4,\n    pin_memory=True,\n)\n")
 
 
 def test_only_the_lines_of_the_call_change(tmp_path: Path) -> None:

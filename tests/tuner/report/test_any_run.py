@@ -49,9 +49,7 @@ def runs(draw: st.DrawFn) -> record.Run:
     for number, burst in enumerate(draw(st.lists(maybe, max_size=3))):
         trial = record.Trial(number=number, phase="search", settings=draw(SETTINGS), burst=burst)
         trials.append(trial if burst else msgspec.structs.replace(trial, infeasible=failed))
-    pairs = [
-        record.Pair(user=draw(bursts()), candidate=draw(bursts())) for _ in range(draw(st.integers(0, 2)))
-    ]
+    pairs = [record.Pair(user=draw(bursts()), candidate=draw(bursts())) for _ in range(draw(st.integers(0, 2)))]
     ratio = {"ratio": draw(SECONDS), "low": 0.0, "high": draw(SECONDS)}
     proof = record.Proof(candidate=draw(SETTINGS), pairs=pairs, better=False, **ratio)
     chosen = record.Recommendation(settings=draw(SETTINGS), reproducibility=draw(TEXT), **ratio)

@@ -76,8 +76,7 @@ def test_figures_have_a_name_and_a_description() -> None:
 def themes() -> list[dict[str, str]]:
     text = (Path(html.__file__).parent / "template.html").read_text()
     blocks = [
-        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
-        for block in re.findall(r":root \{([^}]*)\}", text)
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{([^}]*)\}", text)
     ]
     return blocks[:2]
 
@@ -101,9 +100,7 @@ def test_text_and_marks_have_the_contrast_that_wcag_asks_for(theme: int) -> None
     colors = themes()[theme]
     for ground in ("paper", "card"):
         assert all(contrast(colors[text], colors[ground]) >= 4.5 for text in ("ink", "quiet"))
-        assert all(
-            contrast(colors[mark], colors[ground]) >= 3 for mark in ("accent", "ceiling", "user", "link")
-        )
+        assert all(contrast(colors[mark], colors[ground]) >= 3 for mark in ("accent", "ceiling", "user", "link"))
     assert {
         line: contrast(colors["on-bar"], colors[line])
         for line in LINES
@@ -150,9 +147,7 @@ def browse(folder: Path, page: str, *flags: str) -> tuple[dict[str, Any], list[s
     """Load a page at 1600 and at 400 pixels; return what the browser made of it and its console messages."""
     frame = '<iframe id="{}" style="width:{}px;height:900px" srcdoc="{}"></iframe>'
     frames = frame.format("wide", 1600, escape(page)) + frame.format("phone", 400, escape(page))
-    (folder / "outer.html").write_text(
-        f'<!doctype html><meta charset="utf-8"><pre id="out"></pre>{frames}{PROBE}'
-    )
+    (folder / "outer.html").write_text(f'<!doctype html><meta charset="utf-8"><pre id="out"></pre>{frames}{PROBE}')
     command = [BROWSER, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", "--window-size=1700,1000"]
     done = subprocess.run(
         [*command, (folder / "outer.html").as_uri()], capture_output=True, text=True, timeout=90, check=False
@@ -164,9 +159,7 @@ def browse(folder: Path, page: str, *flags: str) -> tuple[dict[str, Any], list[s
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine: apt-get install chromium")
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_real_browser_draws_every_figure_at_both_widths_without_complaint(
-    theme: str, tmp_path: Path
-) -> None:
+def test_a_real_browser_draws_every_figure_at_both_widths_without_complaint(theme: str, tmp_path: Path) -> None:
     run = factory.run()
     scheme = {"light": "1", "dark": "0"}[theme]
     report, console = browse(tmp_path, html.render(run), f"--blink-settings=preferredColorScheme={scheme}")

@@ -35,9 +35,7 @@ def test_slices_of_one_thread_never_overlap_by_half(name: str) -> None:
     lanes: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for event in events(name):
         if event["ph"] == "X" and event["tid"] != trace.STALLS:
-            lanes.setdefault((event["pid"], event["tid"]), []).append(
-                (event["ts"], event["ts"] + event["dur"])
-            )
+            lanes.setdefault((event["pid"], event["tid"]), []).append((event["ts"], event["ts"] + event["dur"]))
     for spans in lanes.values():
         spans.sort()
         assert all(later[0] >= earlier[1] - 1.0 for earlier, later in pairwise(spans))
@@ -55,9 +53,7 @@ def test_it_holds_each_burst_its_workers_and_the_gpu() -> None:
 def test_times_are_microseconds_of_the_measured_ones() -> None:
     waits = [event for event in events() if event["pid"] == 1 and event["name"] == "data wait"]
     assert len(waits) == 40
-    assert sum(event["dur"] for event in waits) == pytest.approx(
-        sum(factory.run().baseline.wait_s) * 1e6, rel=1e-6
-    )
+    assert sum(event["dur"] for event in waits) == pytest.approx(sum(factory.run().baseline.wait_s) * 1e6, rel=1e-6)
 
 
 def test_the_same_run_gives_the_same_bytes() -> None:

@@ -118,9 +118,7 @@ def test_saving_twice_to_one_path_leaves_the_second(saver: AsyncSaver, tmp_path:
 
 
 def test_saves_from_several_threads_all_arrive(saver: AsyncSaver, tmp_path: Path) -> None:
-    threads = [
-        threading.Thread(target=torch.save, args=({"n": n, **STATE}, tmp_path / f"{n}.pt")) for n in range(4)
-    ]
+    threads = [threading.Thread(target=torch.save, args=({"n": n, **STATE}, tmp_path / f"{n}.pt")) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -155,9 +153,7 @@ def _load_into(path: Path, answers: Any) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_child_started_right_after_the_save_can_load_the_file(
-    saver: AsyncSaver, tmp_path: Path, method: str
-) -> None:
+def test_a_child_started_right_after_the_save_can_load_the_file(saver: AsyncSaver, tmp_path: Path, method: str) -> None:
     context = multiprocessing.get_context(method)
     answers = context.Queue()
     torch.save(STATE, tmp_path / "x.pt")

@@ -85,16 +85,12 @@ def test_a_folder_removed_while_writing_surfaces(
         saver.flush()
 
 
-def test_a_missing_folder_raises_at_the_call_with_torchs_own_message(
-    saver: AsyncSaver, tmp_path: Path
-) -> None:
+def test_a_missing_folder_raises_at_the_call_with_torchs_own_message(saver: AsyncSaver, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"Parent directory .* does not exist"):
         torch.save({}, tmp_path / "no" / "x.pt")
 
 
-def test_what_cannot_be_pickled_raises_at_the_call_and_keeps_the_old_file(
-    saver: AsyncSaver, tmp_path: Path
-) -> None:
+def test_what_cannot_be_pickled_raises_at_the_call_and_keeps_the_old_file(saver: AsyncSaver, tmp_path: Path) -> None:
     torch.save([1], tmp_path / "x.pt")
     with pytest.raises((AttributeError, TypeError), match=r"lambda|pickle"):
         torch.save({"f": lambda: 1}, tmp_path / "x.pt")
@@ -211,9 +207,7 @@ def _save_for_ever(path: str, writer: str, begun: Any) -> None:
 
 
 @pytest.mark.parametrize(("writer", "kills"), [("thread", KILLS * 7 // 10), ("process", KILLS * 3 // 10)])
-def test_sigkill_at_random_moments_never_leaves_a_torn_or_missing_file(
-    tmp_path: Path, writer: str, kills: int
-) -> None:
+def test_sigkill_at_random_moments_never_leaves_a_torn_or_missing_file(tmp_path: Path, writer: str, kills: int) -> None:
     rng = random.Random(7)
     path = tmp_path / "x.pt"
     torch_save({"version": 0, "x": torch.zeros(500_000)}, path)
