@@ -13,10 +13,9 @@ import math
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-import numpy as np
-
 from gputune.probes.settings import Settings
 
+from .draws import Draws
 from .workload import TICK_S, Disturbance, Workload
 
 NEVER = math.inf
@@ -72,8 +71,7 @@ class Simulation:
         self.prefetch = settings.prefetch_factor or 1
         self.made: dict[int, Made] = {}
         self.finished: list[Made] = []
-        self._random = np.random.default_rng(seed)
-        self._draws: list[tuple[float, float, float, float]] = []
+        self._draws = Draws(workload, seed)
         self._cpu_heap: list[tuple[float, int]] = []
         self._io_heap: list[tuple[float, int]] = []
         self._cpu_clock = self._io_clock = self._core_clock = 0.0
@@ -93,7 +91,9 @@ class Simulation:
         if not self.workers:
             made = self._fetch_here(asked_s)
             ready = 0
-            got_s = made.end_s + (self.workload.pin_s if self.settings.pin_memory and not self.replay else 0.0)
+            got_s = made.end_s + (
+                self.workload.pin_s if self.settings.pin_memory and not self.replay else 0.0
+            )
             self.now_s = got_s
         else:
             made = self._await(asked_s)
@@ -110,7 +110,7 @@ class Simulation:
         """Return when the training thread asks for the next batch."""
         work, main_rate = self.workload, self._cpu_rate()[0]
         tick = self._tick()
-        draw = self._draw(self._handed)
+        draw = self._draws.of(self._handed)
         gpu_s = work.gpu_s * max(0.2, 1 + work.gpu_spread * draw[3]) / _at(self.disturbance.gpu, tick)
         gpu_s *= 1 + work.gpu_slope * len(self._cpu_heap) / work.cpus
         copy_s = work.copy_pinned_s if self.settings.pin_memory else work.copy_pageable_s
@@ -132,7 +132,7 @@ class Simulation:
     def _fetch_here(self, at_s: float) -> Made:
         if self.replay:
             return Made(-1, at_s, 0.0, 0.0, at_s, at_s)
-        cpu, io, _, _ = self._draw(self._handed)
+        cpu, io, _, _ = self._draws.of(self._handed)
         cpu /= self._cpu_rate()[0]
         io /= _at(self.disturbance.io, self._tick())
         made = Made(-1, at_s, 0.0, cpu, at_s + cpu + io, at_s + cpu + io)
@@ -169,7 +169,7 @@ class Simulation:
     def _begin(self, index: int) -> None:
         worker = self.workers[index]
         batch = worker.queue.pop(0)
-        cpu, io, _, _ = self._draw(batch)
+        cpu, io, _, _ = self._draws.of(batch)
         if worker.new:
             cpu += self.workload.lazy_open_s
             worker.new = False
@@ -220,14 +220,16 @@ class Simulation:
         made.end_s = made.ready_s = self.now_s
         made.cpu_s = self._core_clock - worker.core_from_s
         if self.settings.pin_memory:
-            self._pin_free_s = max(self.now_s, self._pin_free_s) + self.workload.pin_s + 0.7 * self.workload.receive_s
+            self._pin_free_s = (
+                max(self.now_s, self._pin_free_s) + self.workload.pin_s + 0.7 * self.workload.receive_s
+            )
             made.ready_s = self._pin_free_s
         self.finished.append(made)
         worker.current, worker.free_s = -1, self.now_s
         if worker.queue:
             self._begin(index)
 
-    # -- rates and random numbers
+    # -- rates
 
     def _tick(self) -> int:
         return int(self.now_s / TICK_S + 1e-9)
@@ -246,25 +248,6 @@ class Simulation:
             excess = reading / work.io_lanes
             io /= excess * (1 + work.io_thrash * (excess - 1))
         return main, cpu, io
-
-    def _draw(self, batch: int) -> tuple[float, float, float, float]:
-        while len(self._draws) <= batch:
-            self._draws.extend(self._draw_block(1024))
-        return self._draws[batch]
-
-    def _draw_block(self, count: int) -> list[tuple[float, float, float, float]]:
-        work, random = self.workload, self._random
-        cpu = work.fetch_cpu_s * _lognormal(random, work.fetch_cpu_spread, count)
-        slow = random.random(count) < work.tail_share
-        cpu *= np.where(slow, work.tail_factor, 1.0) / (1 + work.tail_share * (work.tail_factor - 1))
-        io = work.fetch_io_s * _lognormal(random, work.fetch_io_spread, count)
-        return list(zip(cpu.tolist(), io.tolist(), slow.tolist(), random.normal(size=count).tolist(), strict=True))
-
-
-def _lognormal(random: np.random.Generator, spread: float, count: int) -> np.ndarray:
-    """Return values of mean 1 and the given coefficient of variation."""
-    variance = math.log(1 + spread * spread)
-    return np.exp(random.normal(size=count) * math.sqrt(variance) - variance / 2)
 
 
 def _at(trace: list[float], tick: int) -> float:
