@@ -28,9 +28,7 @@ class Draws:
         slow = random.random(count) < work.tail_share
         cpu *= np.where(slow, work.tail_factor, 1.0) / (1 + work.tail_share * (work.tail_factor - 1))
         io = work.fetch_io_s * _lognormal(random, work.fetch_io_spread, count)
-        return list(
-            zip(cpu.tolist(), io.tolist(), slow.tolist(), random.normal(size=count).tolist(), strict=True)
-        )
+        return list(zip(cpu.tolist(), io.tolist(), slow.tolist(), random.normal(size=count).tolist(), strict=True))
 
 
 def _lognormal(random: np.random.Generator, spread: float, count: int) -> np.ndarray:

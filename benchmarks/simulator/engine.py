@@ -91,9 +91,7 @@ class Simulation:
         if not self.workers:
             made = self._fetch_here(asked_s)
             ready = 0
-            got_s = made.end_s + (
-                self.workload.pin_s if self.settings.pin_memory and not self.replay else 0.0
-            )
+            got_s = made.end_s + (self.workload.pin_s if self.settings.pin_memory and not self.replay else 0.0)
             self.now_s = got_s
         else:
             made = self._await(asked_s)
@@ -220,9 +218,7 @@ class Simulation:
         made.end_s = made.ready_s = self.now_s
         made.cpu_s = self._core_clock - worker.core_from_s
         if self.settings.pin_memory:
-            self._pin_free_s = (
-                max(self.now_s, self._pin_free_s) + self.workload.pin_s + 0.7 * self.workload.receive_s
-            )
+            self._pin_free_s = max(self.now_s, self._pin_free_s) + self.workload.pin_s + 0.7 * self.workload.receive_s
             made.ready_s = self._pin_free_s
         self.finished.append(made)
         worker.current, worker.free_s = -1, self.now_s
