@@ -56,8 +56,7 @@ def test_the_end_of_the_other_side_is_noticed():
     channel.close()
 
 
-def test_a_message_of_another_kind_is_refused(ends):
-    _, write = ends
+def test_a_message_of_another_kind_is_refused():
     read, other = os.pipe()
     channel: Channel[Order] = Channel(read, other, Order)
     channel.send(Progress(text="not an order"))
