@@ -12,15 +12,6 @@ STUB = Path(__file__).parents[2] / "nvml_stub"
 Scenario = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="session")
-def stub_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compile the stand-in for libnvidia-ml.so.1 and return its path."""
-    library = tmp_path_factory.mktemp("nvml") / "libnvidia-ml.so.1"
-    flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", f"-Wl,-soname,{library.name}"]
-    subprocess.run(["gcc", *flags, "-o", str(library), str(STUB / "nvml_stub.c")], check=True)
-    return library
-
-
 @pytest.fixture
 def scenario(stub_library: Path, tmp_path: Path) -> Scenario:
     """Return a function that reads a scripted GPU in a fresh process and returns what it saw."""

@@ -20,7 +20,7 @@ class Shell:
     """Runs ``gputune`` in a user's folder."""
 
     def __init__(self, cwd: Path, cache: Path) -> None:
-        self.cwd, self._env = cwd, {**os.environ, "XDG_CACHE_HOME": str(cache), "COLUMNS": "100"}
+        self.cwd, self.env = cwd, {**os.environ, "XDG_CACHE_HOME": str(cache), "COLUMNS": "100"}
         self._children: list[subprocess.Popen[str]] = []
 
     def start(self, *words: object) -> subprocess.Popen[str]:
@@ -28,7 +28,7 @@ class Shell:
         child = subprocess.Popen(
             [sys.executable, "-m", "gputune", *map(str, words)],
             cwd=self.cwd,
-            env=self._env,
+            env=self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

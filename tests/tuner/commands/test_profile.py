@@ -135,6 +135,31 @@ def test_a_killed_tuner_takes_the_script_with_it(shell, none_left):
     none_left(str(script))
 
 
+def test_a_gpu_is_sampled_beside_the_bursts(shell, stub_library, tmp_path):
+    state = tmp_path / "gpu"
+    state.write_text("sample 37\ngpu 37\nused_mib 2048\npower_w 300\n")
+    shell.env |= {"LD_LIBRARY_PATH": str(stub_library.parent), "GPUTUNE_FAKE_NVML": str(state)}
+    done = shell.run("profile", "--no-search", "--device", "cuda:0", TARGETS / "latency.py")
+    assert done.returncode == 0, done.stderr
+    run = only_run(shell)
+    assert run.baseline is not None
+    assert run.baseline.gpu.utilization == pytest.approx(37)
+    assert run.baseline.gpu.memory_used_bytes == 2048 << 20
+    assert run.machine.gpu
+
+
+def test_a_gpu_that_is_lost_in_the_middle_costs_its_figures_and_nothing_else(shell, stub_library, tmp_path):
+    state = tmp_path / "gpu"
+    lost = 15  # NVML_ERROR_GPU_IS_LOST
+    state.write_text(f"sample 37\nerr_samples {lost} 5\nerr_memory {lost} 5\nerr_memory_v2 {lost} 5\n")
+    shell.env |= {"LD_LIBRARY_PATH": str(stub_library.parent), "GPUTUNE_FAKE_NVML": str(state)}
+    done = shell.run("profile", "--no-search", "--device", "cuda", TARGETS / "latency.py")
+    assert done.returncode == 0, done.stderr
+    run = only_run(shell)
+    assert run.status is Status.COMPLETE
+    assert any("missing from some point on" in sentence for sentence in run.missing)
+
+
 def test_nothing_of_the_users_is_touched(shell):
     script = own_copy(shell, "two_loaders.py")
     checkpoint = shell.cwd / "model.pt"
