@@ -5,6 +5,7 @@ Only the constructor is wrapped; iterating a loader costs exactly what it costs 
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from pathlib import Path
@@ -68,7 +69,7 @@ class Applier:
             if candidate.line == site.line:
                 return self._checked(candidate, dataset_class)
         moved = [c for c in same_file if c.function == site.function and c.dataset_class == dataset_class]
-        if len(moved) == 1 and len(same_file) == 1:
+        if len(moved) == 1 and len(same_file) == 1 and not _still_constructs(site.file, moved[0].line):
             return self._checked(moved[0], dataset_class)
         return None, "no settings were recommended for this line"
 
@@ -109,6 +110,16 @@ def install(dataloader: ModuleType, config_path: str, *, quiet: bool = False) ->
 
 def _same_file(configured: str, actual: str) -> bool:
     return os.path.realpath(configured) == os.path.realpath(actual)
+
+
+def _still_constructs(file: str, line: int) -> bool:
+    """Whether a line still calls something that makes a loader; if so, a loader of another line is another loader."""
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return False
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(c.lineno <= line <= (c.end_lineno or 0) and "load" in ast.unparse(c.func).lower() for c in calls)
 
 
 def _short(file: str, line: int) -> str:
