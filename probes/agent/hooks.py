@@ -80,7 +80,7 @@ class LoaderHooks:
         """Put the hooks in place for the rest of the process."""
         base = self._dataloader._BaseDataLoaderIter
         multi = self._dataloader._MultiProcessingDataLoaderIter
-        self._hook_construction()
+        watch_construction(self._dataloader.DataLoader, self._sites.constructed)
         self._hook_creation(base)
         self._hook_next(base)
         self._hook_waiting(multi)
@@ -88,22 +88,14 @@ class LoaderHooks:
         # dead worker must only be seen inside next(), where it can be undone.
         self._dataloader._utils.signal_handling._set_SIGCHLD_handler = lambda: None
 
+    def watch_construction(self, loader_class: Any) -> None:
+        """Also learn where loaders of a class are constructed that does not call DataLoader's constructor."""
+        watch_construction(loader_class, self._sites.constructed)
+
     def of(self, iterator: Any) -> Attached | None:
         """Return what is known about a live iterator."""
         entry = self._attached.get(id(iterator))
         return entry[1] if entry is not None and entry[0]() is iterator else None
-
-    def _hook_construction(self) -> None:
-        loader_class, sites = self._dataloader.DataLoader, self._sites
-        original = loader_class.__init__
-
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-            original(self, *args, **kwargs)
-            if not isinstance(self.dataset, ToyDataset):
-                sites.constructed(self)
-
-        disguise(__init__, original)
-        loader_class.__init__ = __init__
 
     def _hook_creation(self, base: Any) -> None:
         original_init, original_reset, hooks = base.__init__, base._reset, self
@@ -151,6 +143,19 @@ class LoaderHooks:
             return original(self, timeout)
 
         multi._try_get_data = _try_get_data
+
+
+def watch_construction(loader_class: Any, constructed: Callable[[Any], object]) -> None:
+    """Call ``constructed`` with every loader of a class, after its constructor has run."""
+    original = loader_class.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if not isinstance(self.dataset, ToyDataset):
+            constructed(self)
+
+    disguise(__init__, original)
+    loader_class.__init__ = __init__
 
 
 def disguise(replacement: Any, original: Any) -> None:
