@@ -18,11 +18,12 @@ from gputune.probes.target import Target, TargetGone
 
 DOORS = Path(__file__).parent / "doors"
 DUMP = str(DOORS / "dump.py")
-PROTECTION = {"TMPDIR", scratch.MARK} | set(trackers.offline_environment({})[0])
+PROTECTION = {"TMPDIR", "TORCHINDUCTOR_CACHE_DIR", scratch.MARK} | set(trackers.offline_environment({})[0])
+# Torch itself derives its cache folder from TMPDIR.
 LAUNCHED = {"PYTHONPATH", attach.MODE, attach.SCOPE, attach.CHANNEL, attach.CONFIG}
 """Documented: what a launcher's children need to be found by."""
-ELASTIC = {"MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_ERROR_FILE", "TORCHINDUCTOR_CACHE_DIR"}
-"""What torchrun draws anew at each start, in TMPDIR."""
+ELASTIC = {"MASTER_PORT", "TORCHELASTIC_RUN_ID", "TORCHELASTIC_ERROR_FILE"}
+"""What torchrun draws anew at each start."""
 
 
 class Outcome:
