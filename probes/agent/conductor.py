@@ -126,14 +126,15 @@ class Conductor:
         except StopIteration:
             self._interludes.other_batch(enter_s, time.monotonic(), ended=True)
             raise
-        self._interludes.other_batch(enter_s, time.monotonic(), ended=False)
+        return_s = time.monotonic()
+        self._interludes.other_batch(enter_s, return_s, ended=False)
         if not self._first_batch_after_s:
-            self._first_batch_after_s = time.monotonic() - self._started_s
+            self._first_batch_after_s = return_s - self._started_s
         attached.site.batches += 1
         attached.fresh = False
         if self._target is None:
             self._cache.append(batch)
-            self._discovery.handed_out(attached.site)
+            self._discovery.handed_out(attached.site, return_s - enter_s)
             _forget_yielded(iterator)
         elif attached.site.role == "unknown":
             attached.site.role = "validation"

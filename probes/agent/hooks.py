@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from gputune.probes.agent.recorder import IndexRecorder
 from gputune.probes.agent.sites import Site, Sites
-from gputune.probes.agent.swap import LoaderView
+from gputune.probes.agent.swap import LoaderView, Remembered
 from gputune.probes.agent.torch_private import ToyDataset
 
 POLL_S = 0.5
@@ -35,12 +35,13 @@ class Attached:
         """No batch has been handed out in this pass over the loader."""
         self.timed_fetcher: Any = None
         self._loader: Any = loader
-        self._weak = False
+        self._weak: weakref.ref[Any] | None = None
 
     @property
     def loader(self) -> Any:
-        """The loader the iterator was made by."""
-        return self._loader() if self._weak else self._loader
+        """The loader the iterator was made by, or what is remembered of it."""
+        alive = self._weak() if self._weak is not None else None
+        return self._loader if alive is None else alive
 
     def avoid_cycle(self, iterator: Any) -> None:
         """Hold the loader weakly if it holds its iterator (persistent workers, endless loaders).
@@ -48,8 +49,8 @@ class Attached:
         In ``for batch in DataLoader(...)`` nobody else holds the loader, so by default we do. But a cycle iterator
         -> loader -> iterator could be collected inside a forked worker, where the iterator's ``__del__`` fails.
         """
-        if not self._weak and any(value is iterator for value in vars(self._loader).values()):
-            self._loader, self._weak = weakref.ref(self._loader), True
+        if self._weak is None and any(value is iterator for value in vars(self._loader).values()):
+            self._loader, self._weak = Remembered(self._loader, iterator), weakref.ref(self._loader)
 
 
 class Listener(Protocol):

@@ -61,9 +61,7 @@ def samples(text: str) -> list[int]:
 
 
 def plain_run(stack: Stack, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        command(stack), cwd=cwd, env=env, capture_output=True, text=True, timeout=180, check=False
-    )
+    done = subprocess.run(command(stack), cwd=cwd, env=env, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -8,13 +8,20 @@ Nothing of ours may stop the user's program: what goes wrong is said in one line
 import os
 import sys
 
+TYPE_CHECKING = False  # importing typing would cost more than all the rest here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.machinery import ModuleSpec, PathFinder
+    from types import ModuleType
+    from typing import Any
+
 TRIGGER = "torch.utils.data.dataloader"
-_waiting = {}
+_waiting: "dict[str, Callable[[ModuleType], None]]" = {}
 """Module name -> what to call with it, right after its body has run and before its importer goes on."""
-_original = None
+_original: "Any" = None
 
 
-def after_import(name, callback):
+def after_import(name: str, callback: "Callable[[ModuleType], None]") -> None:
     """Call back once with the module ``name`` when it has been imported.
 
     The path finder is wrapped, not ``sys.meta_path`` extended: the user's list stays as it is, and import hooks that
@@ -22,14 +29,16 @@ def after_import(name, callback):
     """
     global _original
     # Importing importlib.machinery for it would cost as much as all the rest here.
-    path_finder = next(finder for finder in sys.meta_path if getattr(finder, "__name__", "") == "PathFinder")
+    path_finder: Any = next(finder for finder in sys.meta_path if getattr(finder, "__name__", "") == "PathFinder")
     _waiting[name] = callback
     if _original is not None:
         return
     _original = path_finder.__dict__["find_spec"]
 
-    def find_spec(cls, fullname, path=None, target=None):
-        found = _find(cls, fullname, path, target)
+    def find_spec(
+        cls: "type[PathFinder]", fullname: str, path: "Any" = None, target: "ModuleType | None" = None
+    ) -> "Any":
+        found: Any = _find(cls, fullname, path, target)
         if found is not None and found.loader is not None and fullname in _waiting:
             found.loader = _Wrapped(found.loader, _waiting.pop(fullname))
             if not _waiting:
@@ -41,7 +50,7 @@ def after_import(name, callback):
     path_finder.find_spec = classmethod(find_spec)
 
 
-def _unhook(finder):
+def _unhook(finder: "Any") -> None:
     global _original
     finder.find_spec, _original = _original, None
 
@@ -49,28 +58,32 @@ def _unhook(finder):
 class _Wrapped:
     """A loader that runs the real one and then the callback."""
 
-    def __init__(self, loader, callback):
+    def __init__(self, loader: "Any", callback: "Callable[[ModuleType], None]") -> None:
         self._loader, self._callback = loader, callback
 
-    def create_module(self, spec):
-        return self._loader.create_module(spec)
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        """As the real loader."""
+        created: ModuleType | None = self._loader.create_module(spec)
+        return created
 
-    def exec_module(self, module):
+    def exec_module(self, module: "ModuleType") -> None:
+        """Leave the module as if we had not been there, run it, then call back."""
+        assert module.__spec__ is not None
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
         try:
             self._callback(module)
-        except Exception as error:  # the user's import must succeed, whatever is wrong with ours
+        except Exception as error:  # noqa: BLE001  the user's import must succeed, whatever is wrong with ours
             print(f"gputune: cannot attach: {type(error).__name__}: {error}", file=sys.stderr)
 
 
-def _is_helper_process():
+def _is_helper_process() -> bool:
     """Whether this interpreter serves multiprocessing (spawned worker, fork server, resource tracker)."""
     arguments = sys.orig_argv
     return "-c" in arguments[:-1] and arguments[arguments.index("-c") + 1].startswith("from multiprocessing")
 
 
-def _arm():
+def _arm() -> None:
     """Wait for torch, unless this is a helper process or gputune is switched off; tidy up what let us in."""
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if not entry or os.path.abspath(entry) != here]
@@ -84,7 +97,7 @@ def _arm():
         after_import(TRIGGER, lambda module: _wake(module, mode, scope, channel, config))
 
 
-def _restore_environment(here, names):
+def _restore_environment(here: str, names: "tuple[str, ...]") -> None:
     """Leave the environment as the user's shell had it: what this process starts is none of our business."""
     for name in names:
         os.environ.pop(name, None)
@@ -96,7 +109,7 @@ def _restore_environment(here, names):
             del os.environ["PYTHONPATH"]
 
 
-def _wake(dataloader, mode, scope, channel, config):
+def _wake(dataloader: "ModuleType", mode: str, scope: str, channel: str, config: str) -> None:
     try:
         _make_importable()
         from gputune.probes.attach import wake
@@ -112,7 +125,7 @@ def _wake(dataloader, mode, scope, channel, config):
     wake.start(dataloader, mode=mode, scope=scope, channel=channel, config=config, after_import=after_import)
 
 
-def _tell_tuner(channel, reason):
+def _tell_tuner(channel: str, reason: str) -> None:
     """Send ``gputune.probes.protocol.Trouble``, spelled by hand: there is no msgspec here."""
     try:
         _, _, _, fd, inode = map(int, channel.split(":"))
@@ -125,7 +138,7 @@ def _tell_tuner(channel, reason):
         return  # not our pipe: what was printed has to do
 
 
-def _make_importable():
+def _make_importable() -> None:
     """In an interpreter without gputune, bind the probes from where this file lies; they need msgspec alone."""
     try:
         import gputune  # noqa: F401
@@ -137,16 +150,17 @@ def _make_importable():
         import msgspec  # noqa: F401
 
         probes = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        for name, path in (("gputune", []), ("gputune.probes", [probes])):
+        paths: dict[str, list[str]] = {"gputune": [], "gputune.probes": [probes]}
+        for name, path in paths.items():
             package = types.ModuleType(name)
-            package.__path__ = path
+            package.__path__ = path  # a package is a module with a path
             sys.modules[name] = package
 
 
 try:
     _arm()
-except Exception as error:  # the user's program must start, whatever is wrong with ours
+except Exception as error:  # noqa: BLE001  the user's program must start, whatever is wrong with ours
     print(f"gputune: cannot attach to {sys.executable}: {type(error).__name__}: {error}", file=sys.stderr)
 # The user's own, if there is one. If not, site takes the error as "there is none", as it would have without us.
 sys.modules.pop("sitecustomize", None)
-import sitecustomize  # noqa: E402, F401
+import sitecustomize  # type: ignore[import-not-found]  # noqa: E402, F401

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from conducting import Conducted
 
 from gputune.probes.target import Target

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +99,10 @@ OWN = ("script", "module", "without torch")
 
 
 @pytest.fixture
-def cwd(tmp_path: Path) -> Iterator[Path]:
+def cwd(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     folder.mkdir()
-    yield folder
+    return folder
 
 
 @pytest.mark.parametrize("door", ["script", "module", "without torch", "options", "shell", "console"])

@@ -47,7 +47,7 @@ if shape == "recreated":
         for x in make_loader(N // 8):
             step(x)
 elif shape == "zipped":
-    other = DataLoader(Numbers(), batch_size=8)
+    other = DataLoader(range(N), batch_size=8)
     for x, y in zip(make_loader(), other, strict=True):
         step(x)
 else:

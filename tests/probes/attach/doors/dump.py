@@ -8,7 +8,7 @@ import sys
 import __main__
 
 if "torch" in sys.argv:
-    import torch.utils.data.dataloader
+    import torch.utils.data.dataloader  # noqa: F401
 
 spec = __main__.__spec__
 seen = {
@@ -39,7 +39,7 @@ def fall():
     def collate(items):
         raise ValueError("the user's own")
 
-    for batch in data.DataLoader(range(8), batch_size=2, collate_fn=collate):
+    for _ in data.DataLoader(range(8), batch_size=2, collate_fn=collate):
         pass
 
 
