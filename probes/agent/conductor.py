@@ -217,7 +217,8 @@ class Conductor:
         else:
             batch = original(iterator)
             indices = _forget_yielded(iterator)
-            if order.purpose is Purpose.BASELINE:
+            # A process that was just started has nothing to replay yet: the first batch is loaded.
+            if order.purpose is Purpose.BASELINE or order.replay:
                 self._keep(batch)
         return_s = time.monotonic()
         self.deadline_s = None
