@@ -1,8 +1,8 @@
-# One door for developers: make demo | make test | make lint | make types | make check-packaging
+# One door for developers: make demo | make test | make lint | make types | make stacks | make check-packaging
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit stacks clean
 
 # torch first and pinned: a plain "pip install torch" fetches gigabytes of CUDA packages on a machine without a GPU.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -32,6 +32,17 @@ types: $(VENV)/installed .types/gputune
 
 unit: $(VENV)/installed
 	$(BIN)/pytest
+
+# Every framework with its real library, in an environment of its own (several GB; about 8 minutes on 2 cores).
+STACKS := .venv-stacks
+$(STACKS)/installed: pyproject.toml tests/stacks/requirements.txt
+	$(PYTHON) -m venv $(STACKS)
+	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -r tests/stacks/requirements.txt
+	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+stacks: $(STACKS)/installed
+	$(STACKS)/bin/pytest -m stacks tests/stacks
 
 clean:
 	rm -rf .types .cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -34,14 +34,17 @@ class Stack(NamedTuple):
     """Comment on the user's line that leads to the loader."""
     streamed: bool = False
     """The dataset is a stream: a swap starts it again, so samples are not compared."""
+    other_shuffle: bool = False
+    """With workers from the start, torch draws the seed of the shuffle at another moment: same samples, other order."""
 
 
 STACKS = (
-    *(Stack("plain_loops.py", shape) for shape in ("plain", "zipped", "recreated", "compiled", "amp", "lbfgs")),
+    *(Stack("plain_loops.py", shape) for shape in ("plain", "recreated", "compiled", "amp", "lbfgs")),
+    Stack("plain_loops.py", "zipped", other_shuffle=True),
     *(Stack("lightning_fit.py", shape, "lightning") for shape in ("plain", "validation", "module", "fabric")),
     Stack("huggingface.py", "trainer", "transformers", "HERE trainer"),
     Stack("huggingface.py", "accelerate", "accelerate", "HERE accelerate"),
-    Stack("other_loaders.py", "stateful", "torchdata", "HERE stateful"),
+    Stack("other_loaders.py", "stateful", "torchdata", "HERE stateful", other_shuffle=True),
     Stack("other_loaders.py", "pyg", "torch_geometric", "HERE pyg\n"),
     Stack("other_loaders.py", "pyg_nodes", "torch_geometric", "HERE pyg_nodes"),
     Stack("other_loaders.py", "timm", "timm", "HERE timm"),
@@ -110,7 +113,8 @@ def test_a_stack_is_found_swapped_replayed_and_tuned_without_a_change_to_it(stac
     applied = plain_run(stack, tmp_path, with_two_workers(site, tmp_path))
     assert "num_workers 0 -> 2" in applied.stderr
     assert sorted(samples(applied.stdout)) == sorted(expected)
-    assert stack.streamed or samples(applied.stdout) == expected
+    if not stack.streamed and not stack.other_shuffle:
+        assert samples(applied.stdout) == expected
 
 
 def with_two_workers(site: LoaderSite, folder: Path) -> dict[str, str]:

@@ -49,4 +49,3 @@ def test_baseline_trial_and_ceiling_are_measured_by_starting_the_script_again(be
     assert ceiling < 0.5 * baseline
     assert again < 0.5 * baseline, "a fresh process has no batches yet to replay"
     assert period_s(trial) < 0.9 * baseline
-

@@ -111,6 +111,8 @@ def _restore_environment(here: str, names: "tuple[str, ...]") -> None:
 
 def _wake(dataloader: "ModuleType", mode: str, scope: str, channel: str, config: str) -> None:
     try:
+        import msgspec  # noqa: F401
+
         _make_importable()
         from gputune.probes.attach import wake
     except ImportError as error:
@@ -146,8 +148,6 @@ def _make_importable() -> None:
         if error.name != "gputune":
             raise
         import types
-
-        import msgspec  # noqa: F401
 
         probes = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         paths: dict[str, list[str]] = {"gputune": [], "gputune.probes": [probes]}
