@@ -1,8 +1,8 @@
-# One door for developers: make demo | make test | make faults | make wheel | make timing
+# One door for developers: make demo | make test | make faults | make stacks | make wheel | make timing
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint types unit faults wheel timing clean
+.PHONY: demo test lint types unit faults stacks wheel timing clean
 
 # torch first and pinned: a plain "pip install torch" fetches gigabytes of CUDA packages on a machine without a GPU.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -50,6 +50,17 @@ wheel: $(VENV)/installed
 	build/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
 	cd build && venv/bin/gputune profile --no-search --quiet --json - ../examples/healthy.py > run.json
 	cd build && venv/bin/gputune report "$$(ls -d results/*/ | tail -n 1)" > /dev/null
+
+# Every framework with its real library, in an environment of its own (several GB; about 8 minutes on 2 cores).
+STACKS := .venv-stacks
+$(STACKS)/installed: pyproject.toml tests/stacks/requirements.txt
+	$(PYTHON) -m venv $(STACKS)
+	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -r tests/stacks/requirements.txt
+	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+stacks: $(STACKS)/installed
+	$(STACKS)/bin/pytest -m stacks tests/stacks
 
 clean:
 	rm -rf .types .cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -91,12 +91,11 @@ class Target:
         event_read, event_write = os.pipe()
         output_read, output_write = os.pipe()
         quiet, self.announcements = trackers.offline_environment(os.environ)
-        # The pid is not known yet; 0 makes the agent look at its own descriptors first.
         env = attach.environment(
             quiet,
             mode="probe",
             scope=scope,
-            channel=f"0:{order_read}:{event_write}",
+            channel=attach.describe_channel(order_read, event_write),
             config=str(config or ""),
         )
         ours = [order_write, event_read, output_read]
@@ -178,7 +177,9 @@ class Target:
             if isinstance(event, Progress):
                 self._on_progress(event.text)
             elif isinstance(event, Goodbye):
-                self._goodbye = event
+                # A launcher says goodbye, too, after the process it started.
+                if self._goodbye is None or len(event.loaders) > len(self._goodbye.loaders):
+                    self._goodbye = event
             elif isinstance(event, Trouble):
                 raise TargetTrouble(event.reason)
             else:

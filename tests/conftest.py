@@ -11,7 +11,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 # Test folders are no packages (importmode=importlib), so helper modules are found through the path.
-sys.path.insert(0, str(TESTS / "tuner"))
+sys.path[:0] = [str(TESTS), str(TESTS / "tuner")]
 
 
 HEAVY = (TESTS / "probes" / "sandbox", TESTS / "probes" / "runtime" / "checkpoint")

@@ -17,15 +17,33 @@ HINT_NO_LOADER = (
 CONCURRENT_HINT = "wait for it to end; two campaigns on one machine measure each other"
 
 
-def ended_before_measuring(status: int | None, goodbye: Goodbye | None, tail: str, reason: str = "") -> GputuneError:
-    """Return the error for a script that ended although we wanted to go on measuring."""
+NEVER_AWAKE = "the script ended without constructing a DataLoader: nothing it started imported torch.utils.data"
+HINT_OBSTACLE = "leave that option out, or start the training script itself: gputune profile train.py"
+
+
+def ended_before_measuring(
+    status: int | None, goodbye: Goodbye | None, tail: str, reason: str = "", obstacle: str = ""
+) -> GputuneError:
+    """Return the error for a script that ended although we wanted to go on measuring.
+
+    Args:
+        status: its exit status.
+        goodbye: what the agent said last; ``None`` where none ever woke.
+        tail: the end of its output.
+        reason: why the sandbox ended it.
+        obstacle: what in the command line keeps the agent out.
+    """
     if reason.startswith("scratch_limit"):
         return TargetError(f"the script was ended: {reason.partition(': ')[2]}", "allow more with --scratch-limit")
     if "gputune: cannot attach" in tail:
         return InconclusiveError(f"gputune could not attach to the script; it said:\n{tail.rstrip()}")
     if status not in (0, None):
         return TargetError(f"the script failed with exit status {status}; its own output ends with:\n{tail.rstrip()}")
-    loaders = goodbye.loaders if goodbye else []
+    if goodbye is None and obstacle:
+        return InconclusiveError(f"gputune could not attach: {obstacle}", HINT_OBSTACLE)
+    if goodbye is None:
+        return InconclusiveError(NEVER_AWAKE, HINT_NO_LOADER)
+    loaders = goodbye.loaders
     if not loaders:
         return InconclusiveError("the script ended without constructing a DataLoader", HINT_NO_LOADER)
     batches = sum(loader.batches for loader in loaders)

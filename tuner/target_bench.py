@@ -13,6 +13,7 @@ import msgspec
 from gputune import talk
 from gputune.devices import open_watched
 from gputune.errors import InconclusiveError, TargetError, UsageError
+from gputune.probes import attach
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.gpu import Gpu
@@ -98,7 +99,8 @@ class TargetBench:
             self._announce(target)
             hello = target.hello(HELLO_TIMEOUT_S)
         except TargetGone as gone:
-            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail, gone.reason) from None
+            obstacle = attach.obstacle(self._script.argv)
+            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail, gone.reason, obstacle) from None
         except TargetHangs as error:
             raise InconclusiveError(talk.never_trained(error), talk.HINT_NEVER_TRAINED) from None
         except TargetTrouble as trouble:

@@ -14,11 +14,14 @@ from typing import Any
 
 import msgspec
 
-from gputune.probes.agent.hooks import disguise
+from gputune.probes.agent.hooks import watch_construction
 from gputune.probes.agent.sites import Sites, settings_of
 from gputune.probes.agent.swap import set_on_loader
-from gputune.probes.agent.torch_private import ToyDataset
+from gputune.probes.attach.wake import AfterImport
 from gputune.probes.settings import Settings
+
+STATEFUL = "torchdata.stateful_dataloader.stateful_dataloader"
+"""Its loader is a DataLoader that never calls DataLoader's constructor."""
 
 
 class LoaderConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +91,7 @@ class Applier:
             print(f"gputune: {text}", file=sys.stderr)
 
 
-def install(dataloader: ModuleType, config_path: str, *, quiet: bool = False) -> None:
+def install(dataloader: ModuleType, config_path: str, after_import: AfterImport, *, quiet: bool = False) -> None:
     """Apply the settings of a file to every loader that will be constructed.
 
     Raises:
@@ -96,16 +99,8 @@ def install(dataloader: ModuleType, config_path: str, *, quiet: bool = False) ->
     """
     config = msgspec.json.decode(Path(config_path).read_bytes(), type=ApplyConfig)
     applier = Applier(config, quiet=quiet)
-    loader_class = dataloader.DataLoader
-    original = loader_class.__init__
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        if not isinstance(self.dataset, ToyDataset):
-            applier.constructed(self)
-
-    disguise(__init__, original)
-    loader_class.__init__ = __init__
+    watch_construction(dataloader.DataLoader, applier.constructed)
+    after_import(STATEFUL, lambda module: watch_construction(module.StatefulDataLoader, applier.constructed))
 
 
 def _same_file(configured: str, actual: str) -> bool:

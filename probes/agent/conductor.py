@@ -52,6 +52,8 @@ class Conductor:
         steps: counter of optimiser steps.
         ring: where workers put their stamps.
         environment: called once, when the training loader is known.
+        claim: called once before that; false where another process of the command is conducted already.
+        started_s: monotonic time at which the agent came.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Conductor:
         sites: Sites,
         steps: StepCounter,
         ring: clock.Ring,
+        *,
         environment: Callable[[], Environment],
+        claim: Callable[[], bool],
         started_s: float,
     ) -> None:
         self.deadline_s: float | None = None
         self._channel, self._sites, self._steps, self._ring = channel, sites, steps, ring
-        self._environment, self._started_s = environment, started_s
+        self._environment, self._claim, self._started_s = environment, claim, started_s
         self._discovery = Discovery(steps)
         self._interludes = Interludes()
         self._target: Any = None
@@ -88,6 +92,9 @@ class Conductor:
         if attached.fresh:
             attached.avoid_cycle(iterator)
         if self._target is None and self._discovery.found(site):
+            if not self._claim():
+                self._released = True
+                return original(iterator)
             self._take_over(attached)
         self._inside = True
         try:
@@ -119,14 +126,15 @@ class Conductor:
         except StopIteration:
             self._interludes.other_batch(enter_s, time.monotonic(), ended=True)
             raise
-        self._interludes.other_batch(enter_s, time.monotonic(), ended=False)
+        return_s = time.monotonic()
+        self._interludes.other_batch(enter_s, return_s, ended=False)
         if not self._first_batch_after_s:
-            self._first_batch_after_s = time.monotonic() - self._started_s
+            self._first_batch_after_s = return_s - self._started_s
         attached.site.batches += 1
         attached.fresh = False
         if self._target is None:
             self._cache.append(batch)
-            self._discovery.handed_out(attached.site)
+            self._discovery.handed_out(attached.site, return_s - enter_s)
             _forget_yielded(iterator)
         elif attached.site.role == "unknown":
             attached.site.role = "validation"
@@ -210,7 +218,8 @@ class Conductor:
         else:
             batch = original(iterator)
             indices = _forget_yielded(iterator)
-            if order.purpose is Purpose.BASELINE:
+            # A process that was just started has nothing to replay yet: the first batch is loaded.
+            if order.purpose is Purpose.BASELINE or order.replay:
                 self._keep(batch)
         return_s = time.monotonic()
         self.deadline_s = None

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from gputune.probes.agent.recorder import IndexRecorder
 from gputune.probes.agent.sites import Site, Sites
-from gputune.probes.agent.swap import LoaderView
+from gputune.probes.agent.swap import LoaderView, Remembered
 from gputune.probes.agent.torch_private import ToyDataset
 
 POLL_S = 0.5
@@ -35,12 +35,13 @@ class Attached:
         """No batch has been handed out in this pass over the loader."""
         self.timed_fetcher: Any = None
         self._loader: Any = loader
-        self._weak = False
+        self._weak: weakref.ref[Any] | None = None
 
     @property
     def loader(self) -> Any:
-        """The loader the iterator was made by."""
-        return self._loader() if self._weak else self._loader
+        """The loader the iterator was made by, or what is remembered of it."""
+        alive = self._weak() if self._weak is not None else None
+        return self._loader if alive is None else alive
 
     def avoid_cycle(self, iterator: Any) -> None:
         """Hold the loader weakly if it holds its iterator (persistent workers, endless loaders).
@@ -48,8 +49,8 @@ class Attached:
         In ``for batch in DataLoader(...)`` nobody else holds the loader, so by default we do. But a cycle iterator
         -> loader -> iterator could be collected inside a forked worker, where the iterator's ``__del__`` fails.
         """
-        if not self._weak and any(value is iterator for value in vars(self._loader).values()):
-            self._loader, self._weak = weakref.ref(self._loader), True
+        if self._weak is None and any(value is iterator for value in vars(self._loader).values()):
+            self._loader, self._weak = Remembered(self._loader, iterator), weakref.ref(self._loader)
 
 
 class Listener(Protocol):
@@ -80,7 +81,7 @@ class LoaderHooks:
         """Put the hooks in place for the rest of the process."""
         base = self._dataloader._BaseDataLoaderIter
         multi = self._dataloader._MultiProcessingDataLoaderIter
-        self._hook_construction()
+        watch_construction(self._dataloader.DataLoader, self._sites.constructed)
         self._hook_creation(base)
         self._hook_next(base)
         self._hook_waiting(multi)
@@ -88,22 +89,14 @@ class LoaderHooks:
         # dead worker must only be seen inside next(), where it can be undone.
         self._dataloader._utils.signal_handling._set_SIGCHLD_handler = lambda: None
 
+    def watch_construction(self, loader_class: Any) -> None:
+        """Also learn where loaders of a class are constructed that does not call DataLoader's constructor."""
+        watch_construction(loader_class, self._sites.constructed)
+
     def of(self, iterator: Any) -> Attached | None:
         """Return what is known about a live iterator."""
         entry = self._attached.get(id(iterator))
         return entry[1] if entry is not None and entry[0]() is iterator else None
-
-    def _hook_construction(self) -> None:
-        loader_class, sites = self._dataloader.DataLoader, self._sites
-        original = loader_class.__init__
-
-        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-            original(self, *args, **kwargs)
-            if not isinstance(self.dataset, ToyDataset):
-                sites.constructed(self)
-
-        disguise(__init__, original)
-        loader_class.__init__ = __init__
 
     def _hook_creation(self, base: Any) -> None:
         original_init, original_reset, hooks = base.__init__, base._reset, self
@@ -151,6 +144,19 @@ class LoaderHooks:
             return original(self, timeout)
 
         multi._try_get_data = _try_get_data
+
+
+def watch_construction(loader_class: Any, constructed: Callable[[Any], object]) -> None:
+    """Call ``constructed`` with every loader of a class, after its constructor has run."""
+    original = loader_class.__init__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if not isinstance(self.dataset, ToyDataset):
+            constructed(self)
+
+    disguise(__init__, original)
+    loader_class.__init__ = __init__
 
 
 def disguise(replacement: Any, original: Any) -> None:

@@ -40,7 +40,7 @@ class Site:
         dataset = getattr(loader, "dataset", None)
         context = getattr(loader, "multiprocessing_context", None)
         self.facts = {
-            "loader_class": type(loader).__qualname__,
+            "loader_class": loader.__class__.__qualname__,
             "dataset_class": type(dataset).__qualname__,
             "dataset_length": _length(dataset),
             "iterable": _is_iterable(loader),

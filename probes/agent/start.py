@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import multiprocessing
 import os
+import stat
 import sys
 import time
 import types
@@ -15,69 +17,115 @@ from gputune.probes.agent.conductor import Conductor
 from gputune.probes.agent.hooks import LoaderHooks
 from gputune.probes.agent.sites import Sites
 from gputune.probes.agent.steps import StepCounter
+from gputune.probes.attach.wake import AfterImport
 from gputune.probes.channel import Channel, ChannelClosed
 from gputune.probes.protocol import Environment, Order, Trouble
 
+STATEFUL = apply.STATEFUL
 
-def start_apply(dataloader: types.ModuleType, config_path: str) -> None:
+
+def start_apply(
+    dataloader: types.ModuleType, config_path: str, after_import: AfterImport, *, quiet: bool = False
+) -> None:
     """Set the loaders' settings from a file as they are constructed (``gputune run``)."""
-    apply.install(dataloader, config_path)
+    apply.install(dataloader, config_path, after_import, quiet=quiet)
     _keep_tracebacks_clean()
 
 
-def start_probe(dataloader: types.ModuleType, channel_text: str, config_path: str) -> None:
-    """Let the tuner at the other end of the channel conduct this process."""
-    channel = open_channel(channel_text)
-    if channel is None:
+def start_probe(
+    dataloader: types.ModuleType,
+    channel_text: str,
+    config_path: str,
+    after_import: AfterImport,
+    *,
+    inheritable: bool = False,
+) -> None:
+    """Let the tuner at the other end of the channel conduct this process.
+
+    Args:
+        dataloader: the module ``torch.utils.data.dataloader``.
+        channel_text: see :data:`gputune.probes.attach.CHANNEL`.
+        config_path: settings to apply at construction (fresh-process trials), or an empty string.
+        after_import: runs something when another module is there.
+        inheritable: this may be a launcher: leave the pipes for the process it starts or becomes.
+    """
+    fds = find_pipes(channel_text)
+    if fds is None:
         return
+    for fd in fds:
+        os.set_inheritable(fd, inheritable)
+    channel: Channel[Order] = Channel(*fds, Order)
     if config_path:
-        apply.install(dataloader, config_path, quiet=True)
+        apply.install(dataloader, config_path, after_import, quiet=True)
     absent = torch_private.missing_names(dataloader)
     if absent:
         _report(channel, f"this torch lacks {', '.join(absent)}")
         return
     sites, steps, ring = Sites(), StepCounter(), clock.Ring()
-    conductor = Conductor(channel, sites, steps, ring, lambda: _environment(dataloader), time.monotonic())
-    LoaderHooks(dataloader, sites, conductor).install()
+    conductor = Conductor(
+        channel,
+        sites,
+        steps,
+        ring,
+        environment=lambda: _environment(dataloader),
+        claim=lambda: _claim(fds[1]),
+        started_s=time.monotonic(),
+    )
+    hooks = LoaderHooks(dataloader, sites, conductor)
+    hooks.install()
+    after_import(STATEFUL, lambda module: hooks.watch_construction(module.StatefulDataLoader))
     clock.install(ring)
     _watch_worker_info(dataloader, ring)
-    _once_torch_is_ready(steps, conductor)
+    _once_torch_is_ready(steps, conductor, after_import)
     atexit.register(_in_this_process_only, conductor.goodbye)
     _keep_tracebacks_clean()
 
 
-def open_channel(text: str) -> Channel[Order] | None:
-    """Return the channel to the tuner, or ``None`` in a process it is not meant for.
+def find_pipes(text: str) -> tuple[int, int] | None:
+    """Return the descriptors to read orders from and write events to, or ``None`` where the channel does not reach.
 
     Args:
-        text: ``<pid>:<read fd>:<write fd>``. Where the descriptors were not inherited (a launcher closed them),
-            they are opened through ``/proc/<pid>/fd``.
+        text: see :data:`gputune.probes.attach.CHANNEL`.
     """
     try:
-        pid, read_fd, write_fd = (int(part) for part in text.split(":"))
+        pid, read_fd, read_inode, write_fd, write_inode = (int(part) for part in text.split(":"))
     except ValueError:
         return None
-    if os.getpid() == pid or _are_pipes(read_fd, write_fd):
-        for fd in (read_fd, write_fd):
-            os.set_inheritable(fd, False)
-        return Channel(read_fd, write_fd, Order)
+    inherited = _is_pipe(read_fd, read_inode) and _is_pipe(write_fd, write_inode)
+    return (read_fd, write_fd) if inherited else _open_kept(pid, (read_fd, read_inode), (write_fd, write_inode))
+
+
+def _open_kept(pid: int, reading: tuple[int, int], writing: tuple[int, int]) -> tuple[int, int] | None:
+    """Open the pipes that the command keeps for what it starts."""
+    opened: list[int] = []
     try:
-        return Channel(
-            os.open(f"/proc/{pid}/fd/{read_fd}", os.O_RDONLY | os.O_CLOEXEC),
-            os.open(f"/proc/{pid}/fd/{write_fd}", os.O_WRONLY | os.O_CLOEXEC),
-            Order,
-        )
+        for (fd, inode), mode in ((reading, os.O_RDONLY), (writing, os.O_WRONLY)):
+            opened.append(os.open(f"/proc/{pid}/fd/{fd}", mode | os.O_CLOEXEC | os.O_NONBLOCK))
+            os.set_blocking(opened[-1], True)
+            if not _is_pipe(opened[-1], inode):
+                raise OSError(f"descriptor {fd} of process {pid} is something else")
     except OSError:
+        for fd in opened:
+            os.close(fd)
         return None
+    return opened[0], opened[1]
 
 
-def _are_pipes(*fds: int) -> bool:
-    import stat
-
+def _is_pipe(fd: int, inode: int) -> bool:
     try:
-        return all(stat.S_ISFIFO(os.fstat(fd).st_mode) for fd in fds)
+        status = os.fstat(fd)
     except OSError:
         return False
+    return stat.S_ISFIFO(status.st_mode) and status.st_ino == inode
+
+
+def _claim(fd: int) -> bool:
+    """Take the only place of a conducted process; it is free again when this process ends."""
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _environment(dataloader: types.ModuleType) -> Environment:
@@ -115,23 +163,16 @@ def _watch_worker_info(dataloader: types.ModuleType, ring: clock.Ring) -> None:
     worker.get_worker_info = dataloader.get_worker_info = get_worker_info  # type: ignore[attr-defined]
 
 
-def _once_torch_is_ready(steps: StepCounter, conductor: Conductor) -> None:
+def _once_torch_is_ready(steps: StepCounter, conductor: Conductor, after_import: AfterImport) -> None:
     """Install what needs the rest of torch, which is still being imported when the data package is."""
-    from gputune.probes.attach.wake import AfterImport
-
-    def ready(_: types.ModuleType) -> None:
-        steps.install()
-
     if "torch.optim.optimizer" in sys.modules and hasattr(sys.modules["torch.optim.optimizer"], "Optimizer"):
         steps.install()
     else:
-        sys.meta_path.insert(0, AfterImport("torch.optim.optimizer", ready))
+        after_import("torch.optim.optimizer", lambda _: steps.install())
     if hasattr(sys.modules["torch"], "save"):
         checkpoints.install(conductor.checkpointed)
     else:
-        sys.meta_path.insert(
-            0, AfterImport("torch.serialization", lambda _: checkpoints.install(conductor.checkpointed))
-        )
+        after_import("torch.serialization", lambda _: checkpoints.install(conductor.checkpointed))
 
 
 def _in_this_process_only(action: Any, pid: int = os.getpid()) -> None:

@@ -8,6 +8,7 @@ handed out again. Private names of torch used here are listed in ``torch_private
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
@@ -35,6 +36,33 @@ class LoaderView:
     def __getattr__(self, name: str) -> Any:
         overrides = self.__dict__["_overrides"]
         return overrides[name] if name in overrides else getattr(self.__dict__["_loader"], name)
+
+
+class Remembered:
+    """Stands in for a loader that the user's loop has let go of while its iterator lives on.
+
+    Args:
+        loader: what to remember.
+        iterator: left out of it, because the iterator is what holds this.
+    """
+
+    def __init__(self, loader: Any, iterator: Any) -> None:
+        self.__dict__.update({name: value for name, value in vars(loader).items() if value is not iterator})
+        self.__dict__["_kind"] = type(loader)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        kind = self.__dict__["_kind"]
+        assert isinstance(kind, type)
+        return kind
+
+    def __len__(self) -> int:
+        return int(self.__dict__["_kind"].__len__(self))
+
+    def __getattr__(self, name: str) -> Any:
+        kind = self.__dict__["_kind"]
+        member = inspect.getattr_static(kind, name)
+        return member.__get__(self, kind) if hasattr(member, "__get__") else member
 
 
 def swap(iterator: Any, loader: Any, index_sampler: Any, settings: Settings) -> None:

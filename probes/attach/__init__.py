@@ -1,21 +1,27 @@
 """How the agent gets into a Python process: through the environment, before the user's first line.
 
-``PYTHONPATH`` names a folder with a ``sitecustomize`` of ours; it runs the user's own one, removes every trace of
-itself and waits until torch's data package is imported. The command line, ``sys.argv``, ``sys.path``, ``__main__``
-and tracebacks stay exactly as under plain Python.
+``PYTHONPATH`` names a folder with a ``sitecustomize`` of ours; it removes every trace of itself, runs the user's own
+one and waits until torch's data package is imported. The command line, ``sys.argv``, ``sys.path``, ``__main__`` and
+tracebacks stay exactly as under plain Python.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 SITE_FOLDER = Path(__file__).parent / "site"
 MODE = "GPUTUNE_MODE"
 """``probe`` (conducted by a tuner) or ``apply`` (settings from a file, no tuner)."""
 CHANNEL = "GPUTUNE_CHANNEL"
-"""``<pid>:<read fd>:<write fd>`` of the control pipes; the pid lets children of launchers find them in /proc."""
+"""``<pid>:<read fd>:<read inode>:<write fd>:<write inode>`` of the control pipes.
+
+The process ``pid`` keeps them open: children of launchers that close what they do not know find them in its
+``/proc/<pid>/fd``. The inodes tell them from other pipes under the same numbers.
+"""
+KEPT_BY_COMMAND = "@GPUTUNE_TARGET@"
+"""Stands for the pid in the channel until the command is executed; the sandbox replaces it."""
 CONFIG = "GPUTUNE_CONFIG"
 """The JSON file with settings to apply (mode ``apply``), or the settings of a fresh-process trial."""
 SCOPE = "GPUTUNE_SCOPE"
@@ -37,3 +43,36 @@ def environment(
     if config:
         env[CONFIG] = config
     return env
+
+
+def describe_channel(read_fd: int, write_fd: int) -> str:
+    """Return the text of :data:`CHANNEL` for pipes that the command will inherit."""
+    read_inode, write_inode = (os.fstat(fd).st_ino for fd in (read_fd, write_fd))
+    return f"{KEPT_BY_COMMAND}:{read_fd}:{read_inode}:{write_fd}:{write_inode}"
+
+
+def obstacle(command: Sequence[str]) -> str:
+    """Return why a command line keeps the agent out, or an empty string.
+
+    Python started with -I or -E ignores the environment, and with -S it runs no ``sitecustomize``.
+    """
+    for position, word in enumerate(command):
+        if not os.path.basename(word).startswith("python"):
+            continue
+        for option in command[position + 1 :]:
+            if not option.startswith("-") or option in ("-", "-c", "-m"):
+                break
+            found = _keeps_out(option)
+            if found:
+                return found
+    return ""
+
+
+def _keeps_out(option: str) -> str:
+    if option.startswith(("--", "-X", "-W")):
+        return ""
+    letters = {"I": "ignores the environment", "E": "ignores the environment", "S": "runs no sitecustomize"}
+    for letter in option[1:]:
+        if letter in letters:
+            return f"python -{letter} {letters[letter]}, through which gputune attaches"
+    return ""

@@ -13,6 +13,8 @@ MODES = ("overlay", "landlock", "copy")
 _SETUP_LIMIT_S = 10.0
 """A hung network mount must not hang the start."""
 _PLACEHOLDER = "@GPUTUNE_SCRATCH@"
+_COMMAND_PID = "@GPUTUNE_TARGET@"
+"""As ``gputune.probes.attach.KEPT_BY_COMMAND``, which cannot be imported here."""
 
 
 class StartFailed(Exception):
@@ -222,7 +224,10 @@ def _execute(request: confine.Request, space: confine.Space, attempt: Attempt, s
 
 
 def _environment(request: confine.Request, space: confine.Space, attempt: Attempt) -> dict[str, str]:
-    environment = {name: value.replace(_PLACEHOLDER, space.temporary) for name, value in request.environment.items()}
+    environment = {
+        name: value.replace(_PLACEHOLDER, space.temporary).replace(_COMMAND_PID, str(os.getpid()))
+        for name, value in request.environment.items()
+    }
     environment[scratch.MARK] = space.main
     if attempt.mode != "none":
         environment["TMPDIR"] = space.temporary

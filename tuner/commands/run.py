@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 _EXAMPLES = """\
@@ -46,4 +47,7 @@ class Run:
         config = applying.load(arguments.config, arguments.results_dir, script)
         path = applying.store(config)
         env = attach.environment(os.environ, mode="apply", scope=script.scope, config=str(path))
+        obstacle = attach.obstacle(script.argv)
+        if obstacle:
+            print(f"gputune: nothing is applied to this process itself: {obstacle}", file=sys.stderr)
         os.execvpe(script.argv[0], script.argv, env)

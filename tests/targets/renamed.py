@@ -1,0 +1,25 @@
+"""A torch of the future, whose private classes have other names: it trains, but its iterators cannot be rebuilt."""
+
+import time
+
+import torch
+from torch.utils.data import DataLoader, dataloader
+
+dataloader._SingleProcessDataLoaderIter.__name__ = "_OneProcessIter"
+dataloader._MultiProcessingDataLoaderIter.__name__ = "_ManyProcessesIter"
+
+
+class Slow(torch.utils.data.Dataset):
+    def __len__(self):
+        return 100_000
+
+    def __getitem__(self, i):
+        time.sleep(0.002)
+        return torch.tensor([float(i)])
+
+
+model = torch.nn.Linear(1, 1)
+optimizer = torch.optim.SGD(model.parameters(), 1e-9)
+for x in DataLoader(Slow(), batch_size=8):
+    model(x).mean().backward()
+    optimizer.step()
