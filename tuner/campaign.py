@@ -23,6 +23,7 @@ from gputune.search import SearchContext, search
 
 BASELINE_LENGTH = Length(warmup_batches=4, min_batches=16, min_s=1.5, max_s=8.0, precision=0.03)
 CEILING_LENGTH = Length(warmup_batches=2, min_batches=16, min_s=1.0, max_s=4.0, precision=0.02)
+DIAGNOSIS_LENGTH = Length(warmup_batches=1, min_batches=4, min_s=1.2, max_s=1.5, precision=1.0)
 PROOF_SHARE = 0.3
 """Share of the burst budget kept for the proof."""
 CPU_BOUND = 0.6
@@ -101,6 +102,7 @@ class Campaign:
         """
         self._timed("baseline", self._baseline)
         self._timed("ceiling", self._ceiling)
+        self._timed("diagnosis", self._diagnose)
         if self._nothing_to_gain():
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
@@ -131,6 +133,11 @@ class Campaign:
     def _ceiling(self) -> None:
         alone = Settings.make(num_workers=0) if self._hello.environment.hot_swap else self._own
         self._update(ceiling=self._must(self._bench.measure(alone, Purpose.CEILING, CEILING_LENGTH, replay=True)))
+
+    def _diagnose(self) -> None:
+        result = self._bench.measure(self._own, Purpose.DIAGNOSIS, DIAGNOSIS_LENGTH)
+        if isinstance(result, Burst):
+            self._update(diagnosis=result)
 
     def _must(self, result: Burst | Infeasible) -> Burst:
         if isinstance(result, Infeasible):

@@ -107,8 +107,10 @@ def _conduct(
     except GputuneError as error:
         bench.stop()
         if campaign is None or campaign.run.baseline is None:
-            _saved(_failed(run, error, bench), bench, folder, error.exit_code)
-            raise
+            result = _saved(_failed(run, error, bench), bench, folder, error.exit_code)
+            if result.run is None or not result.run.alone:
+                raise
+            return result
         result = _saved(_failed(campaign.run, error, bench), bench, folder, error.exit_code)
         progress.note(f"{error}")
         return result
@@ -118,7 +120,8 @@ def _failed(run: Run, error: GputuneError, bench: TargetBench) -> Run:
     status = Status.SCRIPT_FAILED if isinstance(error, TargetError) else Status.SCRIPT_ENDED
     if isinstance(error, InconclusiveError) and error.hint == talk.HINT_NO_LOADER:
         status = Status.NO_LOADER
-    return msgspec.structs.replace(run, status=status, script_output_tail=bench.output_tail() or str(error))
+    alone = bench.goodbye.hotspots if bench.goodbye and run.baseline is None else []
+    return msgspec.structs.replace(run, status=status, alone=alone, script_output_tail=bench.output_tail() or str(error))
 
 
 def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode) -> Result:

@@ -19,6 +19,7 @@ PHASES = {
     "start": "starting the script and waiting for its training loop",
     "baseline": "measuring the script as it is",
     "ceiling": "measuring it with free data",
+    "diagnosis": "sampling what runs, by line",
     "search": "trying settings",
     "proof": "proving the winner in alternating pairs",
 }
@@ -60,7 +61,7 @@ class Progress:
             rate = stats.throughput(run.baseline)
             wait = stats.data_wait_share(run.baseline)
             self._event(f"as it is: {rate.value:.0f} samples/s, waiting for data {wait:.0%} of the time")
-        elif name == "search" and run.ceiling is not None and run.baseline is not None:
+        elif name == "diagnosis" and run.ceiling is not None and run.baseline is not None:
             rate = stats.throughput(run.ceiling)
             gain = rate.value / max(1e-9, stats.samples_per_s(run.baseline))
             self._event(f"with free data: {rate.value:.0f} samples/s, {gain:.2f}x")

@@ -10,7 +10,8 @@ import time
 import types
 from typing import Any
 
-from gputune.probes.agent import apply, checkpoints, clock, device, torch_private
+from gputune.probes.agent import apply, checkpoints, clock, device, loggers, torch_private
+from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.conductor import Conductor
 from gputune.probes.agent.hooks import LoaderHooks
 from gputune.probes.agent.sites import Sites
@@ -42,6 +43,9 @@ def start_probe(dataloader: types.ModuleType, channel_text: str, config_path: st
     clock.install(ring)
     _watch_worker_info(dataloader, ring)
     _once_torch_is_ready(steps, conductor)
+    loggers.install(conductor.logged)
+    conductor.alone = Alone(steps, sites, conductor.trained_alone)
+    conductor.alone.start()
     atexit.register(_in_this_process_only, conductor.goodbye)
     _keep_tracebacks_clean()
 
