@@ -196,17 +196,71 @@ def finding(line: str, share: float, note: str) -> str:
     return f"{LINE_NAMES[line]}: {percent(share)} of wall time{detail}"
 
 
+def costliest(place: str, share: float) -> str:
+    """Return which part of loading costs most."""
+    return f"The costliest part is {place}: {percent(share)} of loading."
+
+
+def main_code(share: float, place: str) -> str:
+    """Return the finding on the script's own code on the training thread."""
+    return f"code on the training thread between loader and model: ~{percent(share)} of wall time, most in {place}"
+
+
+def sampled_logging(share: float, place: str) -> str:
+    """Return the finding on a logger that is only known from sampled stacks."""
+    return f"logging: ~{percent(share)} of wall time, called at {place}"
+
+
+def alone(share: float, place: str, where: str) -> str:
+    """Return one line of what a script without a loader does."""
+    kind = {"step": "model, autograd or optimiser", "main": "code of the script's own"}.get(where, where)
+    return f"{percent(share)} of the main thread's time: {place}, {kind}"
+
+
+def with_advice(sentence: str, advice: str, gain: float | None) -> str:
+    """Return a cause with what to do about it."""
+    gives = f" Without it at most {times(gain)}." if gain else ""
+    return f"{sentence}. {advice[0].upper()}{advice[1:]}.{gives}"
+
+
+def seen_elsewhere(each_s: float, every: float) -> str:
+    """Return the note of an event that only other bursts met."""
+    return f"{seconds(each_s)}, met once in about {every:.0f} batches of all bursts"
+
+
+def validation_waits(share: float) -> str:
+    """Return why a validation is slow."""
+    return f"{percent(share)} of it waiting for its own loader"
+
+
+MAIN_CODE_ADVICE = "move it into the dataset, where workers do it while the model computes, or onto the GPU"
+LOGGING_ADVICE = "log every N steps, write from a background thread (gputune async logging)"
+
+
+def loading_advice(cause: str, settings: Settings) -> str:
+    """Return what to do about a loader beyond more workers."""
+    return {
+        "oversubscription": "set OMP_NUM_THREADS=1 (or cv2.setNumThreads(0)) in the workers: their library threads "
+        "compete for the cores",
+        "cores": "cache decoded samples, shrink them beforehand, or move the costly transform to the GPU",
+        "bandwidth": "more workers cannot help: read less (smaller or compressed files) or from faster storage",
+        "storage": "more requests at a time: more workers, or threads within each",
+        "queue": "hand over fewer, larger objects: larger batches, tensors instead of Python objects",
+        "slow_samples": "in_order=False (changes the order), or a deeper queue",
+    }.get(cause, "")
+
+
 def finding_advice(line: str, settings: Settings) -> str:
-    """Return what to do about a ledger line, or nothing when the user does it already."""
+    """Return what to do about an event's cause, or nothing when the user does it already."""
     if line == "copy":
         return "" if settings.pin_memory else "pin_memory=True with non_blocking copies"
-    if line == "epoch":
-        keeps = settings.persistent_workers or not settings.num_workers
-        return "" if keeps else "persistent_workers=True (other shuffle order from epoch 2)"
+    if line == "worker_start":
+        return "persistent_workers=True (other shuffle order from epoch 2)"
     return {
         "checkpoint": "save less often, or write in the background",
+        "validation_loader": "give the validation loader workers of its own",
         "validation": "validate less often or on fewer samples",
-        "logging": "log every N steps, and avoid .item() for values nobody reads",
+        "logging": LOGGING_ADVICE,
     }.get(line, "")
 
 
