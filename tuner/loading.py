@@ -103,7 +103,9 @@ def _cores_busy(run: Run, base: Burst) -> bool:
 
 
 def _even_share(run: Run, base: Burst) -> float:
-    return FAIR_SHARE * min(1.0, (run.machine.effective_cpus or 1.0) / (base.settings.num_workers + 1))
+    """Return the part of a core each worker can expect beside the training thread and other programs."""
+    left = (run.machine.effective_cpus or 1.0) - (base.host.other_cpu_cores or 0.0)
+    return FAIR_SHARE * min(1.0, max(0.2, left) / (base.settings.num_workers + 1))
 
 
 def _is_flat(run: Run, base: Burst) -> bool:

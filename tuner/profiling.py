@@ -121,7 +121,9 @@ def _failed(run: Run, error: GputuneError, bench: TargetBench) -> Run:
     if isinstance(error, InconclusiveError) and error.hint == talk.HINT_NO_LOADER:
         status = Status.NO_LOADER
     alone = bench.goodbye.hotspots if bench.goodbye and run.baseline is None else []
-    return msgspec.structs.replace(run, status=status, alone=alone, script_output_tail=bench.output_tail() or str(error))
+    return msgspec.structs.replace(
+        run, status=status, alone=alone, script_output_tail=bench.output_tail() or str(error)
+    )
 
 
 def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode) -> Result:

@@ -42,7 +42,7 @@ class Memory(Dataset[Any]):
 class Compressed(Memory):
     """Decodes each sample."""
 
-    blob = zlib.compress(np.random.default_rng(0).integers(0, 9, 300_000).astype(np.uint8).tobytes(), 6)
+    blob = zlib.compress(np.random.default_rng(0).integers(0, 9, 150_000).astype(np.uint8).tobytes(), 6)
 
     def __getitem__(self, index: int) -> torch.Tensor:
         pixels = decode(self.blob)
@@ -54,18 +54,27 @@ def decode(blob: bytes) -> Any:
 
 
 class Flip:
+    """A fast transform."""
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Turn a sample around."""
         return x.flip(0)
 
 
 class Sharpen:
+    """The slow transform."""
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        burn(0.002)
+        """Compute for a while."""
+        burn(0.0012)
         return x
 
 
 class Scale:
+    """Another fast transform."""
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Halve a sample."""
         return x * 0.5
 
 
@@ -101,10 +110,10 @@ class Pipe(Memory):
 
 
 class Tail(Memory):
-    """One sample in 80 takes long."""
+    """One sample in 200 takes long."""
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        time.sleep(0.5 if index % 160 == 0 else 0.0002)
+        time.sleep(0.4 if index % 200 == 0 else 0.0)
         return super().__getitem__(index)
 
 
@@ -122,7 +131,7 @@ class Heavy(Memory):
     """More computing than the machine has cores for."""
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        burn(0.004)
+        burn(0.008)
         return super().__getitem__(index)
 
 
@@ -130,6 +139,7 @@ class Blocking(logging.Handler):
     """Sends every record to a slow place."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Wait for the slow place."""
         time.sleep(0.02)
 
 
@@ -139,7 +149,7 @@ def slow_start(worker: int) -> None:
 
 def prepare(batch: torch.Tensor) -> torch.Tensor:
     """Work on the training thread."""
-    burn(0.015)
+    burn(0.025)
     return batch - batch.mean()
 
 
@@ -152,7 +162,7 @@ def make_loader() -> DataLoader[Any]:
         "slow_transform": (Transformed(many), 1),
         "latency": (Remote(many), 1),
         "bandwidth": (Pipe(many), 2),
-        "heavy_tail": (Tail(many), 4),
+        "heavy_tail": (Tail(many), 6),
         "library_threads": (Threads(many), 2),
         "too_few_cores": (Heavy(many), 2),
         "healthy_from_memory": (Memory(many), 0),
@@ -172,7 +182,7 @@ def make_model() -> torch.nn.Module:
     if FAULT == "tiny_samples":
         return torch.nn.Linear(WIDTH, 1)
     return torch.nn.Sequential(
-        torch.nn.Linear(WIDTH, 2048), torch.nn.ReLU(), torch.nn.Linear(2048, 1024), torch.nn.Linear(1024, 1)
+        torch.nn.Linear(WIDTH, 3072), torch.nn.ReLU(), torch.nn.Linear(3072, 1536), torch.nn.Linear(1536, 1)
     )
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from gputune.probes.burst import StallKind
 
 
-
 class Span(NamedTuple):
     """One thing that happened, as a :class:`gputune.probes.burst.Stall` without its batch."""
 
@@ -16,7 +15,6 @@ class Span(NamedTuple):
     duration_s: float
     detail: str = ""
     wait_s: float = 0.0
-
 
 
 class Interludes:

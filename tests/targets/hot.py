@@ -44,9 +44,7 @@ def main():
     logger.propagate = False
     model = torch.nn.Sequential(*(torch.nn.Linear(8, 8) for _ in range(20)))
     optimizer = torch.optim.SGD(model.parameters(), 1e-3)
-    loader = DataLoader(
-        Data(), batch_size=4, num_workers=workers, multiprocessing_context=method if workers else None
-    )
+    loader = DataLoader(Data(), batch_size=4, num_workers=workers, multiprocessing_context=method if workers else None)
     for batch in loader:
         model(prepare(batch)).sum().backward()
         optimizer.step()

@@ -8,7 +8,7 @@ import run_factory as factory
 
 from gputune import diagnose, hotspots, record
 from gputune.cause import Cause, Severity
-from gputune.probes.burst import Burst, GpuUse, Hotspot, HostUse, Purpose, Stall, StallKind, Where
+from gputune.probes.burst import Burst, GpuUse, HostUse, Hotspot, Purpose, Stall, StallKind, Where
 from gputune.probes.settings import Settings
 
 TWO = Settings.make(num_workers=2)
@@ -140,7 +140,9 @@ def test_a_handful_of_samples_names_nothing() -> None:
 
 
 def test_a_script_without_a_loader_gets_its_lines() -> None:
-    run = msgspec.structs.replace(factory.no_loader(), alone=[spot(Where.MAIN, "load", 0.8), spot(Where.STEP, "x", 0.2)])
+    run = msgspec.structs.replace(
+        factory.no_loader(), alone=[spot(Where.MAIN, "load", 0.8), spot(Where.STEP, "x", 0.2)]
+    )
     found = diagnose.of(run)
     assert [f.cause for f in found] == [Cause.NO_LOADER] * 2
     assert "80 %" in found[0].sentence

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gputune import ledger, verdict, words
+from gputune.cause import Finding
 from gputune.numbers import percent, seconds
 from gputune.record import Run
 from gputune.report import tables
@@ -57,7 +58,7 @@ def _verdict(console: Console, judged: verdict.Verdict) -> None:
     console.print(table)
 
 
-def _also(found: verdict.Finding) -> str:
+def _also(found: Finding) -> str:
     return f"{found.sentence}: {found.advice}" if found.advice else found.sentence
 
 

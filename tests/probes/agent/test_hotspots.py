@@ -14,9 +14,7 @@ LENGTH = Length(warmup_batches=1, min_batches=6, min_s=0.8, max_s=3.0, precision
 
 def diagnose(conducted, settings=None):
     answer = conducted.target.measure(
-        Measure(
-            id=99, purpose=Purpose.DIAGNOSIS, settings=settings or conducted.hello.loader.settings, length=LENGTH
-        )
+        Measure(id=99, purpose=Purpose.DIAGNOSIS, settings=settings or conducted.hello.loader.settings, length=LENGTH)
     )
     assert isinstance(answer, Measured), answer
     return answer.burst
