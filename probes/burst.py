@@ -93,6 +93,8 @@ class Hotspot(msgspec.Struct, frozen=True, kw_only=True):
     function: str
     via: str = ""
     """The library callable the line was in: of a Compose the transform."""
+    caller: str = ""
+    """The user's function that called this one, ``Sharpen.__call__ at data.py:63``."""
     seconds_share: float
     """Part of all sampled time of loading (fetch, collate) or of the main thread outside ``next()`` (the others)."""
     seconds: float = 0.0

@@ -23,6 +23,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """The line of it that took most."""
     function: str
     via: str
+    caller: str
     share: float
 
     @property
@@ -30,21 +31,22 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         """Return ``Resize in data/coco.py:57 (Coco.__getitem__)``."""
         function = "" if self.function == "<module>" else f" ({self.function.replace('.<locals>', '')})"
         place = f"{'/'.join(self.file.split('/')[-2:])}:{self.line}{function}"
-        return f"{self.via} in {place}" if self.via else place
+        by = f", called by {self.caller.replace('.<locals>', '')}" if self.caller else ""
+        return f"{self.via} in {place}{by}" if self.via else f"{place}{by}"
 
 
 def of(hotspots: Iterable[Hotspot], *wheres: Where) -> list[Place]:
     """Return places of the given kinds, most expensive first; shares are of the stretch they belong to."""
-    functions: dict[tuple[Where, str, str, str], list[Hotspot]] = defaultdict(list)
+    functions: dict[tuple[Where, str, str, str, str], list[Hotspot]] = defaultdict(list)
     for hotspot in hotspots:
         if hotspot.where in wheres:
-            functions[(hotspot.where, hotspot.file, hotspot.function, hotspot.via)].append(hotspot)
+            functions[(hotspot.where, hotspot.file, hotspot.function, hotspot.via, hotspot.caller)].append(hotspot)
     places = [
         Place(
-            where=where, file=file, function=function, via=via, share=sum(h.seconds_share for h in lines),
+            where=where, file=file, function=function, via=via, caller=caller, share=sum(h.seconds_share for h in lines),
             line=max(lines, key=lambda h: h.seconds_share).line,
         )
-        for (where, file, function, via), lines in functions.items()
+        for (where, file, function, via, caller), lines in functions.items()
     ]  # fmt: skip
     return sorted(places, key=lambda place: -place.share)
 

@@ -27,6 +27,9 @@ FLAT = 0.4
 """Capacity that grows with less than this power of the number of workers is limited by what they share."""
 
 
+_COMPUTING = frozenset({Cause.CPU, Cause.CORES, Cause.OVERSUBSCRIPTION})
+
+
 def finding(run: Run, base: Burst, ceiling: float | None, wait_share: float) -> Finding:
     """Return why the loop of ``run`` waits.
 
@@ -82,7 +85,9 @@ def _cause(run: Run, base: Burst, ceiling: float) -> tuple[Cause, str]:
         return Cause.SLOW_SAMPLES, words.slow_samples(factor, service_s)
     if capacity >= ceiling * ENOUGH_CAPACITY:
         return Cause.QUEUE, words.unexplained_wait(workers, capacity)
-    return _too_slow(run, base, ceiling), words.too_few_workers(workers, service_s, share, capacity, ceiling)
+    cause = _too_slow(run, base, ceiling)
+    of_which = words.cpu_or_waiting(share, "a free core") if cause in _COMPUTING else words.cpu_or_waiting(share)
+    return cause, words.too_few_workers(workers, service_s, of_which, capacity, ceiling)
 
 
 def _too_slow(run: Run, base: Burst, ceiling: float) -> Cause:

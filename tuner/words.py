@@ -69,12 +69,12 @@ def ended_early(status: str, bursts: int) -> str:
     return f"{reason}: this is what {plural(bursts, 'burst')} had shown by then."
 
 
-def cpu_or_waiting(cpu_share: float | None) -> str:
+def cpu_or_waiting(cpu_share: float | None, waiting_for: str = "storage or the network") -> str:
     """Return what service time is made of."""
     if cpu_share is None:
         return "CPU share unknown"
     if cpu_share < 0.5:
-        return f"{percent(1 - cpu_share)} of it waiting for storage or the network"
+        return f"{percent(1 - cpu_share)} of it waiting for {waiting_for}"
     return f"{percent(cpu_share)} of it CPU work"
 
 
@@ -87,11 +87,11 @@ def main_thread(site: LoaderSite | None, per_sample_s: float, cpu_share: float |
     )
 
 
-def too_few_workers(workers: int, service_s: float, cpu_share: float | None, capacity: float, ceiling: float) -> str:
+def too_few_workers(workers: int, service_s: float, of_which: str, capacity: float, ceiling: float) -> str:
     """Return the cause when the workers together are too slow."""
     each = "The worker needs" if workers == 1 else f"Each of the {workers} workers needs"
     return (
-        f"{each} {seconds(service_s)} a batch ({cpu_or_waiting(cpu_share)}): "
+        f"{each} {seconds(service_s)} a batch ({of_which}): "
         f"together {rate(capacity)} of the {plain_rate(ceiling)} the loop could take."
     )
 
@@ -220,7 +220,7 @@ def alone(share: float, place: str, where: str) -> str:
 def with_advice(sentence: str, advice: str, gain: float | None) -> str:
     """Return a cause with what to do about it."""
     gives = f" Without it at most {times(gain)}." if gain else ""
-    return f"{sentence}. {advice[0].upper()}{advice[1:]}.{gives}"
+    return f"{sentence[0].upper()}{sentence[1:]}. Advice: {advice}.{gives}"
 
 
 def seen_elsewhere(each_s: float, every: float) -> str:

@@ -166,7 +166,7 @@ def make_loader() -> DataLoader[Any]:
         "library_threads": (Threads(many), 2),
         "too_few_cores": (Heavy(many), 2),
         "healthy_from_memory": (Memory(many), 0),
-        "healthy_fed": (Remote(many), 8),
+        "healthy_fed": (Remote(many), 4),
     }
     if FAULT == "tiny_samples":
         return DataLoader(Memory(100_000), batch_size=1, num_workers=2)
@@ -192,8 +192,9 @@ ballast = torch.zeros(10_000_000) if FAULT == "large_checkpoint" else torch.zero
 
 
 def train_step(batch: torch.Tensor) -> torch.Tensor:
-    loss = model(batch).square().mean()
-    loss.backward()
+    for _ in range(3 if FAULT.startswith("healthy") else 1):
+        loss = model(batch).square().mean()
+        loss.backward()
     optimizer.step()
     optimizer.zero_grad()
     return loss.detach()

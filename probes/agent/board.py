@@ -63,12 +63,12 @@ class Board:
             payload = bytes(self._map[base + _HEAD.size : base + _HEAD.size + size])
             if not size or sequence % 2 or _HEAD.unpack_from(self._map, base)[0] != sequence:
                 continue
-            for where, file, line, function, via, value in msgspec.msgpack.decode(payload, type=list[_Row]):
-                together[(where, file, line, function, via)] += value
+            for where, file, line, function, via, caller, value in msgspec.msgpack.decode(payload, type=list[_Row]):
+                together[(where, file, line, function, via, caller)] += value
         return together
 
     def _base(self, page: int) -> int:
         return self._offset + _HEADER_BYTES + page * PAGE_BYTES
 
 
-_Row = tuple[Where, str, int, str, str, float]
+_Row = tuple[Where, str, int, str, str, str, float]

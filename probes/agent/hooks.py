@@ -36,11 +36,15 @@ class Attached:
         self.timed_fetcher: Any = None
         self._loader: Any = loader
         self._weak = False
+        self._stand_in: Any = None
 
     @property
     def loader(self) -> Any:
         """The loader the iterator was made by."""
-        return self._loader() if self._weak else self._loader
+        if not self._weak:
+            return self._loader
+        loader = self._loader()
+        return self._stand_in if loader is None else loader
 
     def avoid_cycle(self, iterator: Any) -> None:
         """Hold the loader weakly if it holds its iterator (persistent workers, endless loaders).
@@ -49,7 +53,12 @@ class Attached:
         -> loader -> iterator could be collected inside a forked worker, where the iterator's ``__del__`` fails.
         """
         if not self._weak and any(value is iterator for value in vars(self._loader).values()):
-            self._loader, self._weak = weakref.ref(self._loader), True
+            loader = self._loader
+            if not hasattr(type(loader), "__del__"):
+                # ``for batch in make_loader()`` with persistent workers: our reference was the loader's last.
+                self._stand_in = object.__new__(type(loader))
+                self._stand_in.__dict__.update((k, v) for k, v in vars(loader).items() if v is not iterator)
+            self._loader, self._weak = weakref.ref(loader), True
 
 
 class Listener(Protocol):

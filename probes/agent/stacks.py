@@ -29,7 +29,7 @@ LONGEST_S = 0.1
 KEPT = 20
 """Hotspots kept of each kind of stretch."""
 
-Key = tuple[Where, str, int, str, str]
+Key = tuple[Where, str, int, str, str, str]
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CALL_NAMES = frozenset({"_wrapped_call_impl", "_call_impl"})
@@ -97,10 +97,10 @@ def shared_out(seconds: dict[Key, float]) -> list[Hotspot]:
     kept: list[Hotspot] = []
     for group, total in ((True, loading), (False, training)):
         ordered = sorted((item for item in seconds.items() if (item[0][0] in LOADING) is group), key=lambda i: -i[1])
-        for (where, file, line, function, via), value in ordered[:KEPT]:
+        for (where, file, line, function, via, caller), value in ordered[:KEPT]:
             kept.append(
                 Hotspot(
-                    where=where, file=file, line=line, function=function, via=via, seconds_share=value / total,
+                    where=where, file=file, line=line, function=function, via=via, caller=caller, seconds_share=value / total,
                     seconds=value,
                 )
             )  # fmt: skip
@@ -137,7 +137,8 @@ def place(frame: FrameType) -> Key | None:
         anchor = outer[-1] if outer else len(stack) - 1
     chosen = stack[anchor]
     code = chosen.f_code
-    return where, code.co_filename, chosen.f_lineno or code.co_firstlineno, code.co_qualname, _via(stack[:anchor])
+    line = chosen.f_lineno or code.co_firstlineno
+    return where, code.co_filename, line, code.co_qualname, _via(stack[:anchor]), _caller(stack[anchor + 1 :])
 
 
 def _ours(code: CodeType) -> Where | None:
@@ -159,6 +160,15 @@ def _kind_of_main(stack: list[FrameType]) -> Where:
         if any(part in file for file in files for part in parts):
             return kind
     return Where.MAIN
+
+
+def _caller(outer: list[FrameType]) -> str:
+    """Return the user's function that called the one charged, with its place; ``outer`` runs outwards."""
+    caller = next((frame for frame in outer if _is_users(frame.f_code)), None)
+    if caller is None or caller.f_code.co_name == "<module>":
+        return ""
+    code = caller.f_code
+    return f"{code.co_qualname} at {os.path.basename(code.co_filename)}:{caller.f_lineno or code.co_firstlineno}"
 
 
 _USERS: dict[CodeType, bool] = {}

@@ -58,3 +58,10 @@ def test_a_script_without_a_loader_says_what_its_main_thread_does(start, steps):
     assert not goodbye.conducted
     assert goodbye.hotspots[0].function == "load_by_hand"
     assert goodbye.hotspots[0].seconds_share > 0.5
+
+
+def test_a_persistent_loader_that_nobody_holds_survives_being_conducted(conduct):
+    conducted = conduct("unheld_loader.py")
+    assert conducted.burst().period_s
+    assert conducted.burst(num_workers=2).period_s
+    assert conducted.burst(num_workers=0).period_s
