@@ -43,7 +43,8 @@ def of(hotspots: Iterable[Hotspot], *wheres: Where) -> list[Place]:
             functions[(hotspot.where, hotspot.file, hotspot.function, hotspot.via, hotspot.caller)].append(hotspot)
     places = [
         Place(
-            where=where, file=file, function=function, via=via, caller=caller, share=sum(h.seconds_share for h in lines),
+            where=where, file=file, function=function, via=via, caller=caller,
+            share=sum(h.seconds_share for h in lines),
             line=max(lines, key=lambda h: h.seconds_share).line,
         )
         for (where, file, function, via, caller), lines in functions.items()

@@ -24,6 +24,8 @@ LINE_NAMES = {
 WARMUP_NOTE = "discarded: workers filling the pipeline, partial steps around epoch ends"
 NO_LOADER = "No DataLoader was iterated, so there is no data wait to measure and nothing to tune."
 NO_LOADER_ADVICE = "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
+LOADING_BY_LINE = "Where loading spends its time, by line (sampled)"
+MAIN_THREAD_BY_LINE = "What the training thread does between batches, by line (sampled)"
 NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be said."
 CLEAN_REPRODUCIBILITY = "identical batches in identical order"
 
