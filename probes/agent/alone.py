@@ -38,7 +38,15 @@ class Alone:
         self._steps_before = 0
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch; called at the first optimiser step, when nearly every script has had its first batch.
+
+        Those scripts never see this thread: one that forks its workers must not have any of ours.
+        """
+        if self._loads() or os.getpid() != self._pid:
+            return
+        self._since_s, self._steps_before = time.monotonic(), self._steps.count
+        self._sampler = StackSampler(threading.main_thread().ident or 0)
+        self._sampler.start()
         threading.Thread(target=self._watch, name="gputune-alone", daemon=True).start()
 
     def report(self) -> dict[str, Any]:
@@ -51,22 +59,19 @@ class Alone:
         return {"hotspots": found, "steps": steps, "sampled_s": time.monotonic() - self._since_s}
 
     def _loads(self) -> bool:
-        return any(site.batches for site in self._sites.records())
+        try:
+            return any(site.batches for site in self._sites.records())
+        except RuntimeError:  # the main thread registers a loader just now
+            return True
 
     def _watch(self) -> None:
+        assert self._sampler is not None
         while not self._loads():
             time.sleep(POLL_S)
-            if self._sampler is None:
-                if self._steps.count:
-                    self._since_s, self._steps_before = time.monotonic(), self._steps.count
-                    self._sampler = StackSampler(threading.main_thread().ident or 0)
-                    self._sampler.start()
-                continue
             wanted_s = PATIENCE_S if self._sites.records() else SAMPLED_S
             enough = self._steps.count - self._steps_before >= MIN_STEPS
             if enough and time.monotonic() - self._since_s > wanted_s:
                 self._sampler.stop()
                 self._enough()
                 return
-        if self._sampler is not None:
-            self._sampler.stop()
+        self._sampler.stop()

@@ -271,7 +271,7 @@ class Conductor:
         self._interludes.take()
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
         if order.purpose is Purpose.DIAGNOSIS:
-            self._diagnosis.begin()
+            self._diagnosis.prepare()
         if self._hot_swap:
             try:
                 swap(iterator, attached.loader, attached.index_sampler, order.settings)
@@ -281,6 +281,8 @@ class Conductor:
                 self._undo(iterator, attached, builder, error)
                 return
         builder.began(time.monotonic() - builder.start_s)
+        if order.purpose is Purpose.DIAGNOSIS:
+            self._diagnosis.begin()
 
     def _undo(self, iterator: Any, attached: Attached, builder: BurstBuilder, error: Exception) -> None:
         """Put the user's own settings back, repeat what was under way, and tell the tuner why."""

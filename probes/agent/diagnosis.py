@@ -20,15 +20,19 @@ class Diagnosis:
         self._board = board
         self._sampler: StackSampler | None = None
 
-    def begin(self) -> None:
-        """Start sampling the main thread and every worker started from now on."""
+    def prepare(self) -> None:
+        """Let every worker started from now on be sampled."""
         self._board.want(True)
+
+    def begin(self) -> None:
+        """Start sampling the main thread; after the workers were forked, because a fork copies no thread."""
         self._sampler = StackSampler(threading.main_thread().ident or 0)
         self._sampler.start()
 
     def end(self) -> list[Hotspot]:
         """Stop and return what was seen (nothing when it was not begun)."""
         if self._sampler is None:
+            self._board.want(False)
             return []
         self._sampler.stop()
         seconds = dict(self._sampler.seconds)

@@ -100,7 +100,8 @@ def shared_out(seconds: dict[Key, float]) -> list[Hotspot]:
         for (where, file, line, function, via, caller), value in ordered[:KEPT]:
             kept.append(
                 Hotspot(
-                    where=where, file=file, line=line, function=function, via=via, caller=caller, seconds_share=value / total,
+                    where=where, file=file, line=line, function=function, via=via, caller=caller,
+                    seconds_share=value / total,
                     seconds=value,
                 )
             )  # fmt: skip

@@ -45,7 +45,7 @@ def start_probe(dataloader: types.ModuleType, channel_text: str, config_path: st
     _once_torch_is_ready(steps, conductor)
     loggers.install(conductor.logged)
     conductor.alone = Alone(steps, sites, conductor.trained_alone)
-    conductor.alone.start()
+    steps.on_first = conductor.alone.start
     atexit.register(_in_this_process_only, conductor.goodbye)
     _keep_tracebacks_clean()
 
