@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ EXPECTED: dict[str, tuple[Cause, str]] = {
     "healthy_fed": (Cause.STEP, ""),
     "healthy_with_events": (Cause.STEP, ""),
 }
+ATTEMPTS = 40
+"""Campaigns of other people on the machine are waited for, five seconds at a time."""
 SEARCHED = frozenset({"bandwidth"})
 """Faults that only other numbers of workers can tell."""
 
@@ -55,7 +58,11 @@ def diagnosed(fault: str, python: str) -> dict[str, Any]:
         file = Path(folder) / "run.json"
         search = ["--budget", "25"] if fault in SEARCHED else ["--no-search"]
         command = [python, "-m", "gputune", "profile", "--quiet", *search, "--json", str(file), str(SCRIPT), fault]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=os.environ)
+        for _ in range(ATTEMPTS):
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=os.environ)
+            if "another gputune campaign" not in done.stderr:
+                break
+            time.sleep(5.0)
         if not file.exists():
             return {"cause": "none", "error": done.stderr.strip()[-400:], "exit": done.returncode}
         judged = verdict.of(record.load(file))
@@ -76,6 +83,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=list(EXPECTED), choices=list(EXPECTED), metavar="NAME")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--add", action="store_true", help="keep the other rows of the file")
     parser.add_argument("--python", default=sys.executable, help="interpreter with torch (and tensorboard)")
     arguments = parser.parse_args()
     rows: dict[str, Any] = {}
@@ -91,6 +99,8 @@ def main() -> None:
         print(f"{fault:27s}{cause.value:18s}{named:40s}{right}/{len(runs)}{where}", flush=True)
     print(f"\n{sum(row['right'] == arguments.runs for row in rows.values())} of {len(rows)} named right in every run")
     if arguments.out:
+        if arguments.add and arguments.out.exists():
+            rows = json.loads(arguments.out.read_text())["matrix"] | rows
         machine = f"{platform.machine()}, {os.cpu_count()} cores, no GPU" if not torch.cuda.is_available() else "GPU"
         head = {"measured": datetime.date.today().isoformat(), "machine": machine, "torch": str(torch.__version__)}
         arguments.out.write_text(json.dumps({**head, "runs": arguments.runs, "matrix": rows}, indent=1) + "\n")
