@@ -20,6 +20,8 @@ class Purpose(Enum):
     CEILING = "ceiling"
     TRIAL = "trial"
     PROOF = "proof"
+    DIAGNOSIS = "diagnosis"
+    """Stacks are sampled meanwhile, so its speed is not compared with that of other bursts."""
 
 
 class StallKind(Enum):
@@ -45,6 +47,10 @@ class Stall(msgspec.Struct, frozen=True):
     duration_s: float
     batch: int
     """How many training batches the target had consumed when it began (counted over the whole run)."""
+    detail: str = ""
+    """Which library logged."""
+    wait_s: float = 0.0
+    """Of a validation: how long it was blocked in its own loader's ``next()``."""
 
 
 class WorkerBatch(msgspec.Struct, frozen=True, array_like=True):
@@ -60,6 +66,38 @@ class WorkerBatch(msgspec.Struct, frozen=True, array_like=True):
     """CPU time of fetch and collation on the fetching thread."""
     idle_s: float
     """How long the worker had waited for work before this batch."""
+    process_cpu_s: float = 0.0
+    """CPU time of all threads of the process meanwhile (0: not stamped)."""
+
+
+class Where(Enum):
+    """The kind of stretch a sampled stack was in."""
+
+    FETCH = "fetch"
+    """Reading and transforming samples, wherever that runs."""
+    COLLATE = "collate"
+    STEP = "step"
+    """On the main thread, inside a module, autograd or an optimiser."""
+    LOGGING = "logging"
+    CHECKPOINT = "checkpoint"
+    MAIN = "main"
+    """On the main thread, outside of all these and outside the loader's ``next()``."""
+
+
+class Hotspot(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the user's code where sampled time went."""
+
+    where: Where
+    file: str
+    line: int
+    function: str
+    via: str = ""
+    """The library callable the line was in: of a Compose the transform."""
+    caller: str = ""
+    """The user's function that called this one, ``Sharpen.__call__ at data.py:63``."""
+    seconds_share: float
+    """Part of all sampled time of loading (fetch, collate) or of the main thread outside ``next()`` (the others)."""
+    seconds: float = 0.0
 
 
 class HostUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +162,8 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Length of one pass over the loader, at which the cost of starting one recurs (0: unknown or endless)."""
     batch_bytes: int = 0
     """Bytes of tensors in one batch (0: unknown)."""
+    hotspots: list[Hotspot] = []
+    """Of a diagnostic burst: where the time went by line, most expensive first."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
     host: HostUse = HostUse()

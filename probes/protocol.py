@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.burst import Burst, Hotspot, Infeasible, Purpose
 from gputune.probes.settings import Settings
 
 PROTOCOL_VERSION = 1
@@ -148,6 +148,12 @@ class Goodbye(msgspec.Struct, frozen=True, kw_only=True, tag="goodbye"):
     loaders: list[LoaderSite]
     conducted: bool
     """Whether a :class:`Hello` was sent before."""
+    hotspots: list[Hotspot] = []
+    """What the main thread did, by line, when it trained without any loader."""
+    steps: int = 0
+    """Optimiser steps taken meanwhile."""
+    sampled_s: float = 0.0
+    """For how long stacks were sampled."""
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True, tag="trouble"):

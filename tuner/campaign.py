@@ -24,6 +24,7 @@ from gputune.search import SearchContext, search
 BASELINE_LENGTH = Length(warmup_batches=4, min_batches=40, min_s=3.0, max_s=8.0, precision=0.03)
 """Long enough to meet the slow samples of a heavy tail; a shorter one calls a starved loop healthy."""
 CEILING_LENGTH = Length(warmup_batches=2, min_batches=16, min_s=1.0, max_s=4.0, precision=0.02)
+DIAGNOSIS_LENGTH = Length(warmup_batches=1, min_batches=4, min_s=1.2, max_s=1.5, precision=1.0)
 PROOF_SHARE = 0.3
 """Share of the burst budget kept for the proof."""
 FORK_S = 0.03
@@ -104,6 +105,7 @@ class Campaign:
         """
         self._timed("baseline", self._baseline)
         self._timed("ceiling", self._ceiling)
+        self._timed("diagnosis", self._diagnose)
         if self._nothing_to_gain():
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
@@ -149,6 +151,11 @@ class Campaign:
         last = bursts[-1]
         reached = stats.samples_per_s(last) > 0.95 * stats.samples_per_s(self.run.ceiling)
         return reached and stats.data_wait_share(last) > STILL_WAITING
+
+    def _diagnose(self) -> None:
+        result = self._bench.measure(self._own, Purpose.DIAGNOSIS, DIAGNOSIS_LENGTH)
+        if isinstance(result, Burst):
+            self._update(diagnosis=result)
 
     def _must(self, result: Burst | Infeasible) -> Burst:
         if isinstance(result, Infeasible):

@@ -47,3 +47,20 @@ def count_bursts(run: Run) -> int:
     proof = 2 * len(run.proof.pairs) if run.proof else 0
     trials = sum(trial.burst is not None for trial in run.trials)
     return (run.baseline is not None) + (run.ceiling is not None) + trials + proof
+
+
+def library_threads(burst: Burst) -> float | None:
+    """Return the CPU time of whole workers over that of their fetching threads (``None``: not stamped).
+
+    Above 1 means that libraries compute in threads of their own. On the main thread it says nothing: the model's
+    threads are in the same process.
+    """
+    fetching_s = sum(batch.cpu_s for batch in burst.workers)
+    whole_s = sum(batch.process_cpu_s for batch in burst.workers)
+    return whole_s / fetching_s if burst.settings.num_workers and whole_s and fetching_s > 0 else None
+
+
+def collate_share(burst: Burst) -> float | None:
+    """Return collation's part of service time."""
+    total_s = sum(batch.fetch_s + batch.collate_s for batch in burst.workers)
+    return sum(batch.collate_s for batch in burst.workers) / total_s if total_s > 0 else None

@@ -116,7 +116,7 @@ def _conduct(bench: TargetBench, request: Request, progress: Progress, folder: P
     except GputuneError as error:
         run = _failed(campaign.run if campaign else run, error, bench)
         result = _saved(run, bench, folder, error.exit_code)
-        if run.baseline is None:
+        if run.baseline is None and not run.alone:
             raise
         progress.note(str(error))
         return result
@@ -126,7 +126,10 @@ def _failed(run: Run, error: GputuneError, bench: TargetBench) -> Run:
     status = Status.SCRIPT_FAILED if isinstance(error, TargetError) else Status.SCRIPT_ENDED
     if isinstance(error, InconclusiveError) and error.hint == talk.HINT_NO_LOADER:
         status = Status.NO_LOADER
-    return msgspec.structs.replace(run, status=status, script_output_tail=bench.output_tail() or str(error))
+    alone = bench.goodbye.hotspots if bench.goodbye and run.baseline is None else []
+    return msgspec.structs.replace(
+        run, status=status, alone=alone, script_output_tail=bench.output_tail() or str(error)
+    )
 
 
 def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode) -> Result:

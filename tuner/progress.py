@@ -21,6 +21,7 @@ PHASES = {
     "ceiling": "measuring it with free data",
     "ceiling again": "measuring free data again: a trial was as fast and still waited",
     "search again": "trying settings against the new ceiling",
+    "diagnosis": "sampling what runs, by line",
     "search": "trying settings",
     "proof": "proving the winner in alternating pairs",
 }
@@ -62,7 +63,7 @@ class Progress:
             rate = stats.throughput(run.baseline)
             wait = stats.data_wait_share(run.baseline)
             self._event(f"as it is: {rate.value:.0f} samples/s, waiting for data {wait:.0%} of the time")
-        elif name == "search" and run.ceiling is not None and run.baseline is not None:
+        elif name == "diagnosis" and run.ceiling is not None and run.baseline is not None:
             rate = stats.throughput(run.ceiling)
             gain = rate.value / max(1e-9, stats.samples_per_s(run.baseline))
             self._event(f"with free data: {rate.value:.0f} samples/s, {gain:.2f}x")

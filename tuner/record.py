@@ -15,7 +15,7 @@ import msgspec
 
 from gputune._version import __version__
 from gputune.errors import RecordError
-from gputune.probes.burst import Burst, Infeasible
+from gputune.probes.burst import Burst, Hotspot, Infeasible
 from gputune.probes.protocol import Environment, Gate, LoaderSite
 from gputune.probes.sandbox.records import Confinement, Written
 from gputune.probes.settings import Settings
@@ -131,6 +131,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The profile options that shaped the campaign (budget, fixed settings, seed, ...)."""
     baseline: Burst | None = None
     ceiling: Burst | None = None
+    diagnosis: Burst | None = None
+    """A burst with stacks sampled; its speed is not compared with others."""
+    alone: list[Hotspot] = []
+    """What the main thread of a script without a loader did, by line."""
     trials: list[Trial] = []
     proof: Proof | None = None
     recommendation: Recommendation | None = None

@@ -17,7 +17,7 @@ from gputune.probes import attach
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.gpu import Gpu
-from gputune.probes.protocol import Hello, Length, LoaderSite, Measure, Measured, Refused, TrialFailed
+from gputune.probes.protocol import Goodbye, Hello, Length, LoaderSite, Measure, Measured, Refused, TrialFailed
 from gputune.probes.sampler import Sampler
 from gputune.probes.sandbox import plan
 from gputune.probes.sandbox.records import Confinement, Written
@@ -71,6 +71,7 @@ class TargetBench:
         self._starts = self._futile_repeats = 0
         self._applied: Settings | None = None
         self.hello: Hello | None = None
+        self.goodbye: Goodbye | None = None
         self.loaders: list[LoaderSite] = []
         self.notes: list[str] = []
         self.confinement: Confinement | None = None
@@ -99,6 +100,7 @@ class TargetBench:
             self._announce(target)
             hello = target.hello(HELLO_TIMEOUT_S)
         except TargetGone as gone:
+            self.goodbye = gone.goodbye
             obstacle = attach.obstacle(self._script.argv)
             raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail, gone.reason, obstacle) from None
         except TargetHangs as error:
@@ -225,7 +227,7 @@ class TargetBench:
 
     def _disturbed(self, burst: Burst) -> bool:
         other = burst.host.other_cpu_cores
-        return burst.purpose is not Purpose.TRIAL and other is not None and other > DISTURBED_CORES
+        return burst.purpose not in (Purpose.TRIAL, Purpose.DIAGNOSIS) and other is not None and other > DISTURBED_CORES
 
     def _with_machine(self, burst: Burst) -> Burst:
         assert self._sampler is not None

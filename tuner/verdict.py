@@ -5,45 +5,21 @@ One finding is the cause; the others follow from the ledger. All wording is in :
 
 from __future__ import annotations
 
-from enum import Enum
-
 import msgspec
 
-from gputune import described, evidence, ledger, stats, words
+from gputune import described, diagnose, evidence, stats, words
+from gputune.cause import Cause, Finding
+from gputune.diagnose import subject
 from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
 from gputune.record import Outcome, Run, Status
 from gputune.timeline import measured
 
-CPU_BOUND_SHARE = 0.5
-"""Above this share of CPU time in service time the workers compete for cores, below they mostly wait."""
-TAIL_FACTOR = 2.5
-"""95th percentile of service time over its mean from which in-order delivery starves a fast enough queue."""
-ENOUGH_CAPACITY = 1.1
-"""Workers that could make this multiple of the ceiling are not too few."""
-FINDING_SHARE = 0.01
-"""Ledger lines below this share of wall time are not worth a sentence."""
-
-
-class Cause(Enum):
-    """The one reason named first."""
-
-    MAIN_THREAD = "main_thread"
-    CPU = "cpu"
-    STORAGE = "storage"
-    SLOW_SAMPLES = "slow_samples"
-    QUEUE = "queue"
-    STEP = "step"
-    UNKNOWN = "unknown"
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One further line of the ledger worth a sentence."""
-
-    line: ledger.Line
-    share: float
-    sentence: str
-    advice: str = ""
+_LOADING = frozenset({
+    Cause.MAIN_THREAD, Cause.CPU, Cause.CORES, Cause.STORAGE, Cause.BANDWIDTH, Cause.SLOW_SAMPLES, Cause.QUEUE,
+    Cause.OVERSUBSCRIPTION,
+})  # fmt: skip
+"""Causes inside the loader: their fix is the settings that are searched."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +28,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     headline: str
     cause: Cause = Cause.UNKNOWN
     cause_sentence: str = ""
+    cause_share: float = 0.0
+    """What the cause costs: part of wall time."""
+    place: str = ""
+    """Where in the user's source the cause is, as far as sampled stacks tell."""
     need_sentence: str = ""
     fix_sentence: str = ""
     caveats: list[str] = []
@@ -78,15 +58,18 @@ def of(run: Run) -> Verdict:
     base, now = run.baseline, stats.samples_per_s(run.baseline)
     ceiling = stats.samples_per_s(run.ceiling) if measured(run.ceiling) else None
     workers, cores_needed = evidence.needs(base, ceiling)
-    cause, sentence = _cause(run, base, ceiling)
+    found = diagnose.of(run)
+    first = found[0] if found else Finding(cause=Cause.UNKNOWN)
     return Verdict(
         headline=_headline(run, base, ceiling),
-        cause=cause,
-        cause_sentence=sentence,
-        need_sentence=_need(run, cause, workers, cores_needed),
+        cause=first.cause,
+        cause_sentence=_cause_sentence(first),
+        cause_share=first.share,
+        place=first.place,
+        need_sentence=_need(run, first.cause, workers, cores_needed),
         fix_sentence=_fix(run),
         caveats=_caveats(run),
-        findings=_findings(run, base),
+        findings=found[1:],
         next_commands=_next_commands(run),
         samples_per_s=now,
         ceiling_samples_per_s=ceiling,
@@ -102,14 +85,18 @@ def of(run: Run) -> Verdict:
     )
 
 
-def subject(run: Run) -> str:
-    """Return who waits: the GPU, or on a machine without one the training loop."""
-    return "GPU" if run.environment and run.environment.device.startswith("cuda") else "The training loop"
-
-
 def _without_baseline(run: Run) -> Verdict:
     if run.status is Status.NO_LOADER:
-        return Verdict(headline=words.NO_LOADER, caveats=[words.NO_LOADER_ADVICE])
+        found = diagnose.of(run)
+        return Verdict(
+            headline=words.NO_LOADER,
+            cause=found[0].cause,
+            cause_sentence=found[0].sentence,
+            cause_share=found[0].share,
+            place=found[0].place,
+            findings=found[1:],
+            caveats=[words.NO_LOADER_ADVICE],
+        )
     if run.status is Status.SCRIPT_FAILED:
         return Verdict(headline=words.script_failed(run.script_output_tail))
     return Verdict(headline=words.NO_BASELINE, caveats=_caveats(run))
@@ -124,30 +111,15 @@ def _headline(run: Run, base: Burst, ceiling: float | None) -> str:
     return words.starved(subject(run), 1 - now / ceiling, now, ceiling)
 
 
-def _cause(run: Run, base: Burst, ceiling: float | None) -> tuple[Cause, str]:
-    now, wait_share = stats.samples_per_s(base), stats.data_wait_share(base)
-    if ceiling and evidence.is_healthy(now, ceiling):
-        return Cause.STEP, words.step_bound(subject(run), stats.busy_s(base), wait_share)
-    if ceiling is None and wait_share < stats.HEADROOM_WORTH_TUNING:
-        return Cause.STEP, words.step_bound(subject(run), stats.busy_s(base), wait_share)
-    workers, service_s, share = base.settings.num_workers, stats.service_s(base), stats.cpu_share(base)
-    if workers == 0:
-        per_sample_s = (sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)) / sum(base.samples)
-        return Cause.MAIN_THREAD, words.main_thread(run.loader, per_sample_s, share)
-    capacity = stats.capacity_samples_per_s(base)
-    if service_s is None or capacity is None:
-        return Cause.QUEUE, words.unexplained_wait(workers, None)
-    if capacity < (ceiling or now) * ENOUGH_CAPACITY:
-        kind = Cause.STORAGE if share is not None and share < CPU_BOUND_SHARE else Cause.CPU
-        return kind, words.too_few_workers(workers, service_s, share, capacity, ceiling or now)
-    factor = evidence.tail_factor(base)
-    if factor >= TAIL_FACTOR:
-        return Cause.SLOW_SAMPLES, words.slow_samples(factor, service_s)
-    return Cause.QUEUE, words.unexplained_wait(workers, capacity)
+def _cause_sentence(first: Finding) -> str:
+    """Return the cause; where no setting is searched for it, with what to do and what that would give."""
+    if first.cause in _LOADING or not first.advice:
+        return first.sentence
+    return words.with_advice(first.sentence, first.advice, first.gain)
 
 
 def _need(run: Run, cause: Cause, workers: int | None, cores_needed: float | None) -> str:
-    if workers is None or cores_needed is None or cause in (Cause.STEP, Cause.UNKNOWN):
+    if workers is None or cores_needed is None or cause not in _LOADING:
         return ""
     cpus = run.machine.effective_cpus
     if cpus and cores_needed > cpus:
@@ -182,21 +154,6 @@ def _caveats(run: Run) -> list[str]:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
     return caveats
-
-
-def _findings(run: Run, base: Burst) -> list[Finding]:
-    book = ledger.of_burst(base, run.loader)
-    named = (ledger.Line.WAIT, ledger.Line.COMPUTE, ledger.Line.WARMUP)
-    entries = [e for e in (book.entries if book else []) if e.line not in named and e.share >= FINDING_SHARE]
-    return [
-        Finding(
-            line=entry.line,
-            share=entry.share,
-            sentence=words.finding(entry.line.value, entry.share, entry.note),
-            advice=words.finding_advice(entry.line.value, base.settings),
-        )
-        for entry in sorted(entries, key=lambda entry: -entry.share)
-    ]
 
 
 def _next_commands(run: Run) -> list[str]:

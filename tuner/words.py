@@ -24,6 +24,8 @@ LINE_NAMES = {
 WARMUP_NOTE = "discarded: workers filling the pipeline, partial steps around epoch ends"
 NO_LOADER = "No DataLoader was iterated, so there is no data wait to measure and nothing to tune."
 NO_LOADER_ADVICE = "If the script loads data by other means, wrap it in a DataLoader or use a Python profiler."
+LOADING_BY_LINE = "Where loading spends its time, by line (sampled)"
+MAIN_THREAD_BY_LINE = "What the training thread does between batches, by line (sampled)"
 NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be said."
 CLEAN_REPRODUCIBILITY = "identical batches in identical order"
 
@@ -69,12 +71,12 @@ def ended_early(status: str, bursts: int) -> str:
     return f"{reason}: this is what {plural(bursts, 'burst')} had shown by then."
 
 
-def cpu_or_waiting(cpu_share: float | None) -> str:
+def cpu_or_waiting(cpu_share: float | None, waiting_for: str = "storage or the network") -> str:
     """Return what service time is made of."""
     if cpu_share is None:
         return "CPU share unknown"
     if cpu_share < 0.5:
-        return f"{percent(1 - cpu_share)} of it waiting for storage or the network"
+        return f"{percent(1 - cpu_share)} of it waiting for {waiting_for}"
     return f"{percent(cpu_share)} of it CPU work"
 
 
@@ -87,11 +89,11 @@ def main_thread(site: LoaderSite | None, per_sample_s: float, cpu_share: float |
     )
 
 
-def too_few_workers(workers: int, service_s: float, cpu_share: float | None, capacity: float, ceiling: float) -> str:
+def too_few_workers(workers: int, service_s: float, of_which: str, capacity: float, ceiling: float) -> str:
     """Return the cause when the workers together are too slow."""
     each = "The worker needs" if workers == 1 else f"Each of the {workers} workers needs"
     return (
-        f"{each} {seconds(service_s)} a batch ({cpu_or_waiting(cpu_share)}): "
+        f"{each} {seconds(service_s)} a batch ({of_which}): "
         f"together {rate(capacity)} of the {plain_rate(ceiling)} the loop could take."
     )
 
@@ -196,17 +198,71 @@ def finding(line: str, share: float, note: str) -> str:
     return f"{LINE_NAMES[line]}: {percent(share)} of wall time{detail}"
 
 
+def costliest(place: str, share: float) -> str:
+    """Return which part of loading costs most."""
+    return f"The costliest part is {place}: {percent(share)} of loading."
+
+
+def main_code(share: float, place: str) -> str:
+    """Return the finding on the script's own code on the training thread."""
+    return f"code on the training thread between loader and model: ~{percent(share)} of wall time, most in {place}"
+
+
+def sampled_logging(share: float, place: str) -> str:
+    """Return the finding on a logger that is only known from sampled stacks."""
+    return f"logging: ~{percent(share)} of wall time, called at {place}"
+
+
+def alone(share: float, place: str, where: str) -> str:
+    """Return one line of what a script without a loader does."""
+    kind = {"step": "model, autograd or optimiser", "main": "code of the script's own"}.get(where, where)
+    return f"{percent(share)} of the main thread's time: {place}, {kind}"
+
+
+def with_advice(sentence: str, advice: str, gain: float | None) -> str:
+    """Return a cause with what to do about it."""
+    gives = f" Without it at most {times(gain)}." if gain else ""
+    return f"{sentence[0].upper()}{sentence[1:]}. Advice: {advice}.{gives}"
+
+
+def seen_elsewhere(each_s: float, every: float) -> str:
+    """Return the note of an event that only other bursts met."""
+    return f"{seconds(each_s)}, met once in about {every:.0f} batches of all bursts"
+
+
+def validation_waits(share: float) -> str:
+    """Return why a validation is slow."""
+    return f"{percent(share)} of it waiting for its own loader"
+
+
+MAIN_CODE_ADVICE = "move it into the dataset, where workers do it while the model computes, or onto the GPU"
+LOGGING_ADVICE = "log every N steps, write from a background thread (gputune async logging)"
+
+
+def loading_advice(cause: str, settings: Settings) -> str:
+    """Return what to do about a loader beyond more workers."""
+    return {
+        "oversubscription": "set OMP_NUM_THREADS=1 (or cv2.setNumThreads(0)) in the workers: their library threads "
+        "compete for the cores",
+        "cores": "cache decoded samples, shrink them beforehand, or move the costly transform to the GPU",
+        "bandwidth": "more workers cannot help: read less (smaller or compressed files) or from faster storage",
+        "storage": "more requests at a time: more workers, or threads within each",
+        "queue": "hand over fewer, larger objects: larger batches, tensors instead of Python objects",
+        "slow_samples": "in_order=False (changes the order), or a deeper queue",
+    }.get(cause, "")
+
+
 def finding_advice(line: str, settings: Settings) -> str:
-    """Return what to do about a ledger line, or nothing when the user does it already."""
+    """Return what to do about an event's cause, or nothing when the user does it already."""
     if line == "copy":
         return "" if settings.pin_memory else "pin_memory=True with non_blocking copies"
-    if line == "epoch":
-        keeps = settings.persistent_workers or not settings.num_workers
-        return "" if keeps else "persistent_workers=True (other shuffle order from epoch 2)"
+    if line == "worker_start":
+        return "persistent_workers=True (other shuffle order from epoch 2)"
     return {
         "checkpoint": "save less often, or write in the background",
+        "validation_loader": "give the validation loader workers of its own",
         "validation": "validate less often or on fewer samples",
-        "logging": "log every N steps, and avoid .item() for values nobody reads",
+        "logging": LOGGING_ADVICE,
     }.get(line, "")
 
 

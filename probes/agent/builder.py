@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Any
 
 from gputune.probes.agent import device
-from gputune.probes.burst import Burst, Stall, StallKind
+from gputune.probes.agent.interludes import Span
+from gputune.probes.burst import Burst, Hotspot, Stall, StallKind
 from gputune.probes.protocol import Measure
 
 GROUPS = 8
@@ -55,12 +57,13 @@ class BurstBuilder:
         self.swap_s = swap_s
         self._last_return_s = time.monotonic()
 
-    def stall(self, kind: StallKind, start_s: float, duration_s: float) -> None:
+    def stall(self, span: Span) -> None:
         """Note something that held the main thread up since the last batch."""
-        if kind in APART:
-            self._apart_s += duration_s
+        if span.kind in APART:
+            self._apart_s += span.duration_s
         if self._measuring():
-            self.stalls.append(Stall(kind, start_s, duration_s, self.batches))
+            stall = Stall(span.kind, span.start_s, span.duration_s, self.batches, span.detail, span.wait_s)
+            self.stalls.append(stall)
 
     def _measuring(self) -> bool:
         return self._discarded >= self._to_discard
@@ -128,7 +131,9 @@ class BurstBuilder:
         fastest = mean_s - half_s
         return fastest > 0 and fmean(self.samples) / fastest < (self.order.abandon_below or 0.0)
 
-    def finish(self, workers: list[Any], batch_bytes: int, batches_per_epoch: int = 0) -> Burst:
+    def finish(
+        self, workers: list[Any], batch_bytes: int, batches_per_epoch: int = 0, hotspots: Sequence[Hotspot] = ()
+    ) -> Burst:
         """Return the record. On a GPU its queue is emptied first, and the time that takes belongs to the burst."""
         before = time.monotonic()
         device.synchronize()
@@ -150,6 +155,7 @@ class BurstBuilder:
             ready=self.ready,
             workers=[w for w in workers if w.start_s + w.fetch_s + w.collate_s >= start],
             stalls=self.stalls,
+            hotspots=list(hotspots),
             batches_total=self.batches,
             steps=max(0, self._steps - self._steps_at_start),
             batch_bytes=batch_bytes,

@@ -14,14 +14,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gputune.probes.agent.board import BYTES as BOARD_BYTES
+from gputune.probes.agent.board import Board
+from gputune.probes.agent.diagnosis import sample_worker
 from gputune.probes.burst import WorkerBatch
 
-_STAMP = struct.Struct("<5d")  # start, fetch, collate, cpu, idle: seconds
+_STAMP = struct.Struct("<6d")  # start, fetch, collate, cpu, idle, process cpu: seconds
 _COUNT = struct.Struct("<Q")
 SLOTS = 128
 """Workers beyond this many share rings with earlier ones and are not timed."""
 STAMPS = 512
 _SLOT_BYTES = 64 + STAMPS * _STAMP.size
+_BYTES = SLOTS * _SLOT_BYTES + BOARD_BYTES
 _ASKED = 16
 """Offset, in the first slot's header, of the byte that says whether get_worker_info() was called."""
 
@@ -33,22 +37,22 @@ class Ring:
         if path:
             fd = os.open(path, os.O_RDWR)
             self.path = path
-            self._map = mmap.mmap(fd, SLOTS * _SLOT_BYTES)
+            self._map = mmap.mmap(fd, _BYTES)
             os.close(fd)
+            self.board = Board(self._map, SLOTS * _SLOT_BYTES)
             return
         fd = os.memfd_create("gputune-clock", os.MFD_CLOEXEC)
-        os.ftruncate(fd, SLOTS * _SLOT_BYTES)
-        self._map = mmap.mmap(fd, SLOTS * _SLOT_BYTES)
+        os.ftruncate(fd, _BYTES)
+        self._map = mmap.mmap(fd, _BYTES)
+        self.board = Board(self._map, SLOTS * _SLOT_BYTES)
         self.path = f"/proc/{os.getpid()}/fd/{fd}"
         self._read = [0] * SLOTS
 
-    def put(self, slot: int, start_s: float, fetch_s: float, collate_s: float, cpu_s: float, idle_s: float) -> None:
-        """Append one stamp; only the slot's own worker may call this."""
+    def put(self, slot: int, *stamp: float) -> None:
+        """Append one stamp, in the order of ``_STAMP``; only the slot's own worker may call this."""
         base = slot * _SLOT_BYTES
         (count,) = _COUNT.unpack_from(self._map, base)
-        _STAMP.pack_into(
-            self._map, base + 64 + (count % STAMPS) * _STAMP.size, start_s, fetch_s, collate_s, cpu_s, idle_s
-        )
+        _STAMP.pack_into(self._map, base + 64 + (count % STAMPS) * _STAMP.size, *stamp)
         _COUNT.pack_into(self._map, base, count + 1)
 
     def note_worker_info(self) -> None:
@@ -97,11 +101,12 @@ class FetchTimer:
     def fetch(self, indices: Any) -> Any:
         """Fetch one batch and publish its stamp."""
         self._collate_s = 0.0
-        start, cpu = time.monotonic(), time.thread_time()
+        start, cpu, process_cpu = time.monotonic(), time.thread_time(), time.process_time()
         batch = self._fetch(indices)
-        cpu, end = time.thread_time() - cpu, time.monotonic()
+        process_cpu, cpu, end = time.process_time() - process_cpu, time.thread_time() - cpu, time.monotonic()
         fetch_s = end - start - self._collate_s
-        self._ring.put(self._slot, start, fetch_s, self._collate_s, cpu, max(0.0, start - self.idle_since_s))
+        idle_s = max(0.0, start - self.idle_since_s)
+        self._ring.put(self._slot, start, fetch_s, self._collate_s, cpu, idle_s, process_cpu)
         self.idle_since_s = end
         return batch
 
@@ -127,6 +132,7 @@ class ClockedWorkerLoop:
         worker = int(arguments[names.index("worker_id")])
         if worker < SLOTS:
             ring = self._ring or Ring(self._path)
+            sample_worker(ring.board, worker)
             kind: Any = _DatasetKind
             create = kind.create_fetcher
 

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from gputune.probes.agent import clock, gates
+from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.batches import size_in_bytes, size_in_samples, with_pinning
 from gputune.probes.agent.builder import BurstBuilder
+from gputune.probes.agent.diagnosis import Diagnosis
 from gputune.probes.agent.discovery import Discovery
 from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
@@ -68,10 +70,12 @@ class Conductor:
         started_s: float,
     ) -> None:
         self.deadline_s: float | None = None
+        self.alone: Alone | None = None
         self._channel, self._sites, self._steps, self._ring = channel, sites, steps, ring
         self._environment, self._claim, self._started_s = environment, claim, started_s
         self._discovery = Discovery(steps)
         self._interludes = Interludes()
+        self._diagnosis = Diagnosis(ring.board)
         self._target: Any = None
         self._released = self._inside = False
         self._hot_swap, self._accelerator = True, False
@@ -108,13 +112,25 @@ class Conductor:
         """Note a ``torch.save`` on the main thread."""
         self._interludes.saved(start_s, duration_s)
 
+    def logged(self, start_s: float, duration_s: float, library: str) -> None:
+        """Note a logger's call on the main thread; inside ``next()`` it is part of the wait."""
+        if not self._inside and not self._released:
+            self._interludes.logged(start_s, duration_s, library)
+
     def goodbye(self) -> None:
         """Tell the tuner what was seen, when the script ends by itself."""
         if not self._released:
             try:
-                self._channel.send(Goodbye(loaders=self._sites.records(), conducted=self._target is not None))
+                sampled = self.alone.report() if self.alone else {}
+                conducted = self._target is not None
+                self._channel.send(Goodbye(loaders=self._sites.records(), conducted=conducted, **sampled))
             except ChannelClosed:
                 self._released = True
+
+    def trained_alone(self) -> None:
+        """Enough was seen of a script without a loader: say so and end it, as every probe ends."""
+        self.goodbye()
+        _end_of_probe(0)
 
     # -- discovering --------------------------------------------------------------------------------------------
 
@@ -203,8 +219,8 @@ class Conductor:
         assert builder is not None
         order, new_epoch = builder.order, attached.fresh
         spans = self._interludes.take()
-        for kind, start_s, duration_s in spans:
-            builder.stall(kind, start_s, duration_s)
+        for span in spans:
+            builder.stall(span)
         self._time_main_thread_fetches(iterator, attached)
         enter_s = time.monotonic()
         ready = ready_batches(iterator)
@@ -246,7 +262,7 @@ class Conductor:
         assert builder is not None
         size = size_in_bytes(self._cache[-1]) if self._cache else 0
         length = self._target.facts.get("batches_per_epoch") or 0
-        burst = builder.finish(self._ring.drain(), size, length)
+        burst = builder.finish(self._ring.drain(), size, length, self._diagnosis.end())
         self._builder, self._complete = None, False
         self._say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
 
@@ -267,6 +283,8 @@ class Conductor:
         self._ring.drain()
         self._interludes.take()
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
+        if order.purpose is Purpose.DIAGNOSIS:
+            self._diagnosis.prepare()
         if self._hot_swap:
             try:
                 swap(iterator, attached.loader, attached.index_sampler, order.settings)
@@ -276,10 +294,13 @@ class Conductor:
                 self._undo(iterator, attached, builder, error)
                 return
         builder.began(time.monotonic() - builder.start_s)
+        if order.purpose is Purpose.DIAGNOSIS:
+            self._diagnosis.begin()
 
     def _undo(self, iterator: Any, attached: Attached, builder: BurstBuilder, error: Exception) -> None:
         """Put the user's own settings back, repeat what was under way, and tell the tuner why."""
         self.deadline_s = None
+        self._diagnosis.end()
         reason = explain(iterator, error)
         kill_workers(iterator)
         swap(iterator, attached.loader, attached.index_sampler, self._own)
@@ -310,7 +331,11 @@ class Conductor:
 
 def _end_of_tuner() -> NoReturn:
     """The tuner is gone: end at once, without running the user's exit code; workers notice and end as well."""
-    os._exit(1)
+    _end_of_probe(1)
+
+
+def _end_of_probe(status: int) -> NoReturn:
+    os._exit(status)
 
 
 def _forget_yielded(iterator: Any) -> Any:

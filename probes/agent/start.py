@@ -12,7 +12,8 @@ import time
 import types
 from typing import Any
 
-from gputune.probes.agent import apply, checkpoints, clock, device, torch_private
+from gputune.probes.agent import apply, checkpoints, clock, device, loggers, torch_private
+from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.conductor import Conductor
 from gputune.probes.agent.hooks import LoaderHooks
 from gputune.probes.agent.sites import Sites
@@ -77,6 +78,9 @@ def start_probe(
     clock.install(ring)
     _watch_worker_info(dataloader, ring)
     _once_torch_is_ready(steps, conductor, after_import)
+    loggers.install(conductor.logged, after_import)
+    conductor.alone = Alone(steps, sites, conductor.trained_alone)
+    steps.on_first = conductor.alone.start
     atexit.register(_in_this_process_only, conductor.goodbye)
     _keep_tracebacks_clean()
 

@@ -8,6 +8,7 @@ trained, never how many batches make a step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -17,6 +18,8 @@ class StepCounter:
     def __init__(self) -> None:
         self.count = 0
         self._handle: Any = None
+        self.on_first: Callable[[], None] | None = None
+        """Called at the first step."""
 
     def install(self) -> None:
         """Register the hook; torch.optim is imported by torch itself, so this costs nothing."""
@@ -33,3 +36,5 @@ class StepCounter:
 
     def _stepped(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         self.count += 1
+        if self.count == 1 and self.on_first is not None:
+            self.on_first()

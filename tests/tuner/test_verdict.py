@@ -15,8 +15,8 @@ from gputune.verdict import Cause
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
-        ("recommended", Cause.MAIN_THREAD), ("healthy", Cause.STEP), ("machine_limit", Cause.CPU),
-        ("storage", Cause.STORAGE), ("slow_samples", Cause.SLOW_SAMPLES), ("no_loader", Cause.UNKNOWN),
+        ("recommended", Cause.MAIN_THREAD), ("healthy", Cause.STEP), ("machine_limit", Cause.CORES),
+        ("storage", Cause.STORAGE), ("slow_samples", Cause.SLOW_SAMPLES), ("no_loader", Cause.NO_LOADER),
         ("script_failed", Cause.UNKNOWN),
     ],
 )  # fmt: skip

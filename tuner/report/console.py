@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gputune import ledger, verdict, words
+from gputune.cause import Finding
 from gputune.numbers import percent, seconds
 from gputune.record import Run
 from gputune.report import tables
@@ -32,6 +33,7 @@ def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
     judged = verdict.of(run)
     _verdict(console, judged)
     _ledger(console, run)
+    _by_line(console, run)
     _changes(console, run)
     _tried(console, run)
     _missing(console, run)
@@ -57,7 +59,7 @@ def _verdict(console: Console, judged: verdict.Verdict) -> None:
     console.print(table)
 
 
-def _also(found: verdict.Finding) -> str:
+def _also(found: Finding) -> str:
     return f"{found.sentence}: {found.advice}" if found.advice else found.sentence
 
 
@@ -93,6 +95,18 @@ def _ledger(console: Console, run: Run) -> None:
         console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
     if any(entry.quality is ledger.Quality.ESTIMATED for entry in book.entries):
         console.print(Padding(Text("~ marks an estimate", style="dim"), (0, 0, 0, 2)))
+
+
+def _by_line(console: Console, run: Run) -> None:
+    """Show the lines that sampled stacks named, where they tell more than that the model computes."""
+    for title, places in tables.by_line(run):
+        _heading(console, title)
+        table = Table.grid(padding=(0, 1))
+        table.add_column(justify="right", width=7, no_wrap=True)
+        table.add_column(overflow="fold")
+        for place in places:
+            table.add_row(percent(place.share), place.shown)
+        console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def bar(share: float, width: int = BAR) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from gputune import described, ledger, stats
+from gputune import described, hotspots, ledger, stats, words
 from gputune.numbers import cores, known_size, percent, plain_rate, seconds, size
-from gputune.probes.burst import Burst
+from gputune.probes.burst import Burst, Where
 from gputune.probes.settings import SETTINGS, Settings
 from gputune.record import Run, Trial
 from gputune.timeline import measured
@@ -15,6 +15,8 @@ MARKS = {ledger.Quality.MEASURED: "", ledger.Quality.ESTIMATED: "~", ledger.Qual
 """Put beside numbers; never colour alone."""
 MARKS_NOTE = "~ estimated   - not met or not measurable"
 NONE = "-"
+WORTH_A_LINE = 0.03
+"""Places with less of the sampled time are not listed."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -142,6 +144,19 @@ def _rate(burst: Burst) -> str:
     estimate = stats.throughput(burst)
     mark = f" (! +-{percent(estimate.spread)})" if estimate.wide else ""
     return plain_rate(estimate.value) + mark
+
+
+def by_line(run: Run, most: int = 5) -> list[tuple[str, list[hotspots.Place]]]:
+    """Return the places of sampled stacks worth a line, under a title each; nothing where nothing was sampled."""
+    if run.diagnosis is None:
+        return []
+    beside = [where for where in Where if where not in hotspots.LOADING]
+    tables = [
+        (words.LOADING_BY_LINE, hotspots.loading(run.diagnosis)),
+        (words.MAIN_THREAD_BY_LINE, hotspots.main_thread(run.diagnosis, *beside)),
+    ]
+    shown = [(title, [p for p in places if p.share >= WORTH_A_LINE][:most]) for title, places in tables]
+    return [(title, places) for title, places in shown if places]
 
 
 def machine(run: Run) -> list[tuple[str, str]]:

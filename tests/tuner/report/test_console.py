@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 import run_factory as factory
 
 from gputune import record
+from gputune.probes.burst import Hotspot, Where
 from gputune.report import FORMATS, console
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -67,3 +69,19 @@ def test_every_view_is_a_function_of_the_stored_run(name: str, kind: str) -> Non
     run = factory.ALL[kind]()
     stored = msgspec.json.decode(record.dump(run), type=record.Run)
     assert FORMATS[name].render(stored) == FORMATS[name].render(run)
+
+
+def test_sampled_lines_are_listed_most_expensive_first() -> None:
+    spots = [
+        Hotspot(where=Where.FETCH, file="/a/data/coco.py", line=57, function="Coco.__getitem__", via="Resize",
+                caller="", seconds_share=0.7, seconds=0.7),
+        Hotspot(where=Where.FETCH, file="/a/data/coco.py", line=58, function="flip",
+                caller="Flip.__call__ at coco.py:9", seconds_share=0.29, seconds=0.29),
+        Hotspot(where=Where.FETCH, file="/a/data/coco.py", line=59, function="tiny", seconds_share=0.01),
+    ]  # fmt: skip
+    base = factory.burst()
+    text = console.render(factory.run(diagnosis=msgspec.structs.replace(base, hotspots=spots)))
+    listed = text[text.index("Where loading spends its time") :]
+    assert listed.index("70 % Resize in data/coco.py:57") < listed.index("29 % data/coco.py:58 (flip)")
+    assert "called by Flip.__call__ at coco.py:9" in " ".join(listed.split())
+    assert "tiny" not in text
