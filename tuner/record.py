@@ -19,6 +19,7 @@ from gputune.probes.burst import Burst, Infeasible
 from gputune.probes.protocol import Environment, Gate, LoaderSite
 from gputune.probes.sandbox.records import Confinement, Written
 from gputune.probes.settings import Settings
+from gputune.rounds import Round
 
 SCHEMA_VERSION = 1
 """1: first published form."""
@@ -131,6 +132,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The profile options that shaped the campaign (budget, fixed settings, seed, ...)."""
     baseline: Burst | None = None
     ceiling: Burst | None = None
+    rounds: list[Round] = []
+    """The repeats of a check."""
     trials: list[Trial] = []
     proof: Proof | None = None
     recommendation: Recommendation | None = None
@@ -182,7 +185,8 @@ def write_whole(path: Path, data: bytes) -> Path:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.umask(mask := os.umask(0o077))
+            os.chmod(temporary, 0o666 & ~mask)
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -192,12 +196,6 @@ def write_whole(path: Path, data: bytes) -> Path:
             f"cannot write {path}: {error.strerror}", "choose another folder with --results-dir"
         ) from error
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def load(path: Path) -> Run:
