@@ -157,7 +157,7 @@ def _tell(job: Job, run: Run, gated: Gated) -> None:
     if job.junit:
         write_whole(job.junit, junit.render(run, gated, inconclusive=job.inconclusive))
     if job.github:
-        sys.stdout.write("".join(f"{text}\n" for text in github.annotations(run, gated, github.workspace())))
+        sys.stdout.write("".join(f"{text}\n" for text in github.workflow_commands(run, gated, github.workspace())))
         if target := os.environ.get("GITHUB_STEP_SUMMARY"):
             with open(target, "a", encoding="utf-8") as file:
                 file.write(github.summary(run, gated))

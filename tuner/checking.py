@@ -120,7 +120,9 @@ def _bench(
     request: Request, script: Script, cwd: Path, folder: Path, say: Say, stack: contextlib.ExitStack
 ) -> TargetBench:
     mode: plan.Mode = "none" if request.allow_writes else "auto"
-    bench = TargetBench(script, cwd=cwd, log_folder=folder, device=request.device, say=say, mode=mode)
+    bench = TargetBench(
+        script, cwd=cwd, log_folder=folder, device=request.device, say=say, mode=mode, repeat_disturbed=False
+    )
     stack.callback(bench.stop)
     return bench
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import Enum
+from statistics import median
 
 import msgspec
 
@@ -27,6 +28,9 @@ SESSION_NOISE = 0.01
 interval that is added when a run is compared with a stored one. Adjacent pairs do not need it."""
 QUIET_CORES = 0.3
 """Cores other processes may keep busy more than during the baseline before they count as a neighbour."""
+
+MOST_EXCUSED = 0.5
+"""However busy the others were: what takes twice as long has another reason."""
 
 
 class Verdict(Enum):
@@ -138,11 +142,19 @@ def acknowledge(gated: Gated, reason: str) -> Gated:
 
 
 def disturbance(run: Run, baseline: Baseline | None) -> float:
-    """Return the part of the machine that others took, beyond what they took during the baseline; 0 when little."""
+    """Return how much of its time the script may have lost to other processes; 0 when they were quiet.
+
+    They cannot cost more than their part of the machine, beyond what they took during the baseline, nor much more
+    than the CPU time the script used itself: sharing a core fairly at most doubles that.
+    """
     before = baseline.other_cpu_cores if baseline else 0.0
     extra = neighbour_cores(run) - before
     cpus = run.machine.effective_cpus or run.machine.cpus
-    return min(1.0, extra / cpus) if cpus and extra > QUIET_CORES else 0.0
+    if not cpus or extra <= QUIET_CORES:
+        return 0.0
+    own = [burst.host.cpu_cores for burst in metrics.user_bursts(run)]
+    used = median([cores for cores in own if cores is not None] or [cpus])
+    return min(MOST_EXCUSED, extra / cpus, used)
 
 
 def _regression(run: Run, requirement: Requirement, baseline: Baseline | None, confidence: float) -> list[Check]:
@@ -199,7 +211,10 @@ def _judge(requirement: Requirement, estimate: Estimate, limit: float, disturbed
         spared = 1 - (1 - low) / max(1e-9, 1 - disturbed) if _is_share(requirement) else low * (1 - disturbed)
         excused = _kept(-spared, -limit, requirement.strict)
     if broken and disturbed and excused:
-        broken, why = False, f"other processes took {percent(disturbed)} of the CPUs, which may be the reason"
+        broken, why = (
+            False,
+            f"other processes may have cost it {percent(disturbed)} of its time, which is enough to explain this",
+        )
     verdict = Verdict.PASS if kept else Verdict.FAIL if broken else Verdict.INCONCLUSIVE
     undecided = verdict is Verdict.INCONCLUSIVE
     why = why or ("the interval holds the limit: too noisy to tell" if undecided else "")

@@ -48,7 +48,7 @@ _TABLE = (
     Metric(name="data_wait", kind=Kind.SHARE, higher_is_better=False, summary="step time blocked in the loader"),
     Metric(name="gpu_util", kind=Kind.SHARE, higher_is_better=True, summary="time in which a kernel ran (NVML)"),
     Metric(name="step_time", kind=Kind.DURATION, higher_is_better=False, absolute=True, summary="mean of a step"),
-    Metric(name="step_p95", kind=Kind.DURATION, higher_is_better=False, absolute=True, summary="95 % of steps are below"),
+    Metric(name="step_p95", kind=Kind.DURATION, higher_is_better=False, absolute=True, summary="of 20 steps, 19"),
     Metric(name="copy_stall", kind=Kind.SHARE, higher_is_better=False, summary="wall time in copies to the device"),
     Metric(name="logging_stall", kind=Kind.SHARE, higher_is_better=False, summary="wall time in loggers"),
     Metric(name="checkpoint_stall", kind=Kind.SHARE, higher_is_better=False, summary="wall time in checkpoints"),

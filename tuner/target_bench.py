@@ -44,6 +44,7 @@ class TargetBench:
         mode: how the user's files are protected.
         scratch_limit_bytes: what the script may write.
         say: shows a line of progress.
+        repeat_disturbed: measure once more what other processes disturbed; a check repeats everything anyway.
     """
 
     def __init__(
@@ -57,10 +58,11 @@ class TargetBench:
         mode: plan.Mode = "auto",
         scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
         say: Callable[[str], None] = lambda text: None,
+        repeat_disturbed: bool = True,
     ) -> None:
         self._script, self._cwd, self._log_folder, self._device = script, cwd, log_folder, device
         self._mode, self._scratch_limit_bytes = mode, scratch_limit_bytes
-        self._deadline_s, self._say = deadline_s, say
+        self._deadline_s, self._say, self._repeat_disturbed = deadline_s, say, repeat_disturbed
         self._ids = itertools.count(1)
         self._target: Target | None = None
         self._sampler: Sampler | None = None
@@ -162,7 +164,7 @@ class TargetBench:
             abandon_below=abandon_below,
         )
         result = self._measure(order)
-        if isinstance(result, Burst) and self._disturbed(result):
+        if self._repeat_disturbed and isinstance(result, Burst) and self._disturbed(result):
             self._say(talk.disturbed(result.host.other_cpu_cores or 0.0))
             result = self._measure(msgspec.structs.replace(order, id=next(self._ids)))
         return result

@@ -171,4 +171,6 @@ def _tell_failure(job: Job, error: GputuneError) -> None:
     from gputune.report import junit
 
     command = " ".join(job.script.command) if job.script else str(job.stored)
-    write_whole(job.junit, junit.failed(command, str(error), datetime.now().isoformat(timespec="seconds")))
+    undecided = isinstance(error, InconclusiveError) and job.inconclusive != "fail"
+    now, tag = datetime.now().isoformat(timespec="seconds"), "skipped" if undecided else "error"
+    write_whole(job.junit, junit.failed(command, str(error), now, tag=tag))

@@ -8,7 +8,8 @@ from pathlib import Path
 from gputune.gate import Check, Gated, Verdict
 from gputune.record import Run
 from gputune.report.check_lines import summary as summary_line
-from gputune.report.markdown import escape, render as report
+from gputune.report.markdown import escape
+from gputune.report.markdown import render as report
 
 MAX_SUMMARY_BYTES = 900 << 10
 """GitHub refuses summaries of a step above 1 MiB; the whole step shares it."""
@@ -32,7 +33,7 @@ def _row(check: Check) -> str:
     return "| " + " | ".join(cell.replace("\n", " ") for cell in cells) + " |\n"
 
 
-def annotations(run: Run, gated: Gated, root: Path) -> list[str]:
+def workflow_commands(run: Run, gated: Gated, root: Path) -> list[str]:
     """Return a workflow command for every check that did not pass.
 
     Args:

@@ -30,11 +30,18 @@ def render(run: Run, gated: Gated, *, inconclusive: str = "") -> bytes:
     return _document(suite)
 
 
-def failed(command: str, message: str, created_at: str) -> bytes:
-    """Return the report of a check that could not be made, for example because the script failed."""
+def failed(command: str, message: str, created_at: str, *, tag: str = "error") -> bytes:
+    """Return the report of a check that could not be made, for example because the script failed.
+
+    Args:
+        command: what should have been measured.
+        message: why it was not.
+        created_at: ISO 8601.
+        tag: ``error``, or ``skipped`` when nothing went wrong but nothing can be said.
+    """
     suite = _suite(command, created_at, "")
     case = _case(suite, "the script can be measured")
-    ElementTree.SubElement(case, "error", message=_clean(message.splitlines()[0])).text = _clean(message)
+    ElementTree.SubElement(case, tag, message=_clean(message.splitlines()[0])).text = _clean(message)
     _count(suite)
     return _document(suite)
 
