@@ -27,7 +27,14 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "examples" / "remote_storage.py"
 RESULT = ROOT / "results" / "reference" / "gate.json"
 VERDICTS = {0: "pass", 1: "fail", 3: "inconclusive"}
-NEIGHBOUR = "import time\nwhile True:\n    t = time.monotonic()\n    while time.monotonic() - t < .05: pass\n    time.sleep(.05)"
+NEIGHBOUR = """
+import time
+while True:
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < 0.05:
+        pass
+    time.sleep(0.05)
+"""
 
 
 def main() -> None:
