@@ -13,7 +13,8 @@ import msgspec
 from gputune import baseline as baselines
 from gputune import gate, machine, worktree
 from gputune.errors import ExitCode, InconclusiveError, UsageError
-from gputune.gate import Gated, Verdict
+from gputune.gate import Gated
+from gputune.judging import Verdict
 from gputune.record import Run, load, write_whole
 from gputune.report import check_lines
 from gputune.requirement import MAX_REGRESSION, Requirement
@@ -74,7 +75,7 @@ def exit_code(code: ExitCode, inconclusive: str) -> ExitCode:
 def _find(job: Job, here: baselines.Fingerprint) -> Path | None:
     """Return the baseline to compare with: the named one must exist, the script's own may."""
     root = job.results_dir / "baselines"
-    if job.against:
+    if job.against or (job.save_baseline and job.save_baseline == Path(job.baseline).stem):
         return None
     if job.baseline:
         path = baselines.find(root, job.baseline, here)
@@ -146,6 +147,9 @@ def _save(job: Job, run: Run, gated: Gated) -> None:
     if path.is_file():
         new = msgspec.structs.replace(new, acknowledgements=baselines.load(path).acknowledgements)
     baselines.save(path, new)
+    if new.other_cpu_cores > gate.QUIET_CORES:
+        said = f"other processes kept {new.other_cpu_cores:.1f} cores busy meanwhile"
+        print(f"gputune: {said}; record it again on a quiet machine, or regressions may be missed", file=sys.stderr)
     print(f"gputune: saved baseline {path} ({len(new.samples_per_s)} repeats)", file=sys.stderr)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from enum import Enum
 from statistics import median
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from gputune import metrics, stats
 from gputune.baseline import Baseline, fingerprint, neighbour_cores
 from gputune.errors import ExitCode
+from gputune.judging import Check, Verdict, judge
 from gputune.numbers import percent
 from gputune.record import Run
 from gputune.requirement import DEFAULT_MAX_REGRESSION, MAX_REGRESSION, Requirement
@@ -31,40 +31,6 @@ QUIET_CORES = 0.3
 
 MOST_EXCUSED = 0.5
 """However busy the others were: what takes twice as long has another reason."""
-
-
-class Verdict(Enum):
-    """What a check says."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    INCONCLUSIVE = "inconclusive"
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One requirement held against a run."""
-
-    requirement: Requirement
-    verdict: Verdict
-    estimate: Estimate | None = None
-    """In the metric's unit; of a regression, throughput now / before."""
-    reason: str = ""
-    """Why nothing can be said, or what a verdict rests on."""
-    more_helps: bool = False
-    """Whether further rounds could decide it."""
-
-    @property
-    def shown(self) -> str:
-        """The measured value with its interval."""
-        if self.estimate is None:
-            return "not measured"
-        value, low, high = self.estimate.value, self.estimate.low, self.estimate.high
-        if self.requirement.name == MAX_REGRESSION:
-            change = f"{(value - 1) * 100:+.1f} %"
-            span = f"{(low - 1) * 100:+.1f} to {(high - 1) * 100:+.1f}" if math.isfinite(high) else "unknown"
-            return f"{change} (95 % interval {span})"
-        show = self.requirement.metric.show
-        return f"{show(value)} (95 % interval {show(low)} to {show(high)})"
 
 
 class Gated(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +92,8 @@ def _threshold(run: Run, requirement: Requirement, baseline: Baseline | None, co
     if metric.absolute and baseline is not None and (others := _other_hardware(run, baseline)):
         return _unknown(requirement, f"limit is of other hardware: {others}", estimate=reading.estimate)
     if metric.name == "gpu_util" or metric.name.endswith("_stall"):
-        return _judge(requirement, reading.estimate, requirement.limit, 0.0)
-    return _judge(requirement, reading.estimate, requirement.limit, disturbance(run, None))
+        return judge(requirement, reading.estimate, requirement.limit, 0.0)
+    return judge(requirement, reading.estimate, requirement.limit, disturbance(run, None))
 
 
 def acknowledge(gated: Gated, reason: str) -> Gated:
@@ -145,16 +111,16 @@ def disturbance(run: Run, baseline: Baseline | None) -> float:
     """Return how much of its time the script may have lost to other processes; 0 when they were quiet.
 
     They cannot cost more than their part of the machine, beyond what they took during the baseline, nor much more
-    than the CPU time the script used itself: sharing a core fairly at most doubles that.
+    than the CPU time the script used itself: sharing a core fairly at most doubles that. A negative number says
+    that they were busier during the baseline, which flatters what is measured now.
     """
-    before = baseline.other_cpu_cores if baseline else 0.0
-    extra = neighbour_cores(run) - before
+    extra = neighbour_cores(run) - (baseline.other_cpu_cores if baseline else 0.0)
     cpus = run.machine.effective_cpus or run.machine.cpus
-    if not cpus or extra <= QUIET_CORES:
+    if not cpus or abs(extra) <= QUIET_CORES:
         return 0.0
     own = [burst.host.cpu_cores for burst in metrics.user_bursts(run)]
     used = median([cores for cores in own if cores is not None] or [cpus])
-    return min(MOST_EXCUSED, extra / cpus, used)
+    return math.copysign(min(MOST_EXCUSED, abs(extra) / cpus, used), extra)
 
 
 def _regression(run: Run, requirement: Requirement, baseline: Baseline | None, confidence: float) -> list[Check]:
@@ -165,7 +131,7 @@ def _regression(run: Run, requirement: Requirement, baseline: Baseline | None, c
     ]
     limit = 1 - requirement.limit
     if pairs:
-        return [_judge(requirement, stats.ratio_interval(pairs, confidence), limit, 0.0)]
+        return [judge(requirement, stats.ratio_interval(pairs, confidence), limit, 0.0)]
     if baseline is None:
         return [_unknown(requirement, "there is no baseline to compare with")]
     if _arguments(run.command) != _arguments(baseline.command):
@@ -177,7 +143,7 @@ def _regression(run: Run, requirement: Requirement, baseline: Baseline | None, c
     ratio = _log_ratio(rates, baseline.samples_per_s, confidence)
     if ratio is None:
         return [_unknown(requirement, "too few repeats to compare", more_helps=True)]
-    return [_judge(requirement, ratio, limit, disturbance(run, baseline))]
+    return [judge(requirement, ratio, limit, disturbance(run, baseline))]
 
 
 def _relative(run: Run, requirement: Requirement, baseline: Baseline, confidence: float) -> Check:
@@ -186,7 +152,7 @@ def _relative(run: Run, requirement: Requirement, baseline: Baseline, confidence
     ratio = _log_ratio(metrics.ceiling_ratios(run), baseline.of_ceiling, confidence)
     if ratio is None:
         return _unknown(asked, "the share of the ceiling is not known for both", more_helps=bool(baseline.of_ceiling))
-    return _judge(asked, ratio, 1 - requirement.limit, disturbance(run, baseline))
+    return judge(asked, ratio, 1 - requirement.limit, disturbance(run, baseline))
 
 
 def _log_ratio(now: Sequence[float], before: Sequence[float], confidence: float) -> Estimate | None:
@@ -197,36 +163,6 @@ def _log_ratio(now: Sequence[float], before: Sequence[float], confidence: float)
     half = math.hypot(math.log(a.high / a.value), math.log(b.high / b.value), SESSION_NOISE)
     value = a.value / b.value
     return Estimate(value, value * math.exp(-half), value * math.exp(half))
-
-
-def _judge(requirement: Requirement, estimate: Estimate, limit: float, disturbed: float) -> Check:
-    """Compare an interval with a limit, after giving the script the benefit of what others took."""
-    low, high, why = estimate.low, estimate.high, ""
-    higher = requirement.metric.higher_is_better
-    if higher:
-        kept, broken = _kept(low, limit, requirement.strict), not _kept(high, limit, requirement.strict)
-        excused = _kept(high / max(1e-9, 1 - disturbed), limit, requirement.strict)
-    else:
-        kept, broken = _kept(-high, -limit, requirement.strict), not _kept(-low, -limit, requirement.strict)
-        spared = 1 - (1 - low) / max(1e-9, 1 - disturbed) if _is_share(requirement) else low * (1 - disturbed)
-        excused = _kept(-spared, -limit, requirement.strict)
-    if broken and disturbed and excused:
-        broken, why = (
-            False,
-            f"other processes may have cost it {percent(disturbed)} of its time, which is enough to explain this",
-        )
-    verdict = Verdict.PASS if kept else Verdict.FAIL if broken else Verdict.INCONCLUSIVE
-    undecided = verdict is Verdict.INCONCLUSIVE
-    why = why or ("the interval holds the limit: too noisy to tell" if undecided else "")
-    return Check(requirement=requirement, verdict=verdict, estimate=estimate, reason=why, more_helps=undecided)
-
-
-def _kept(value: float, limit: float, strict: bool) -> bool:
-    return value > limit if strict else value >= limit
-
-
-def _is_share(requirement: Requirement) -> bool:
-    return requirement.name in ("starvation", "data_wait")
 
 
 def _unknown(

@@ -119,7 +119,7 @@ class Checker:
 
 
 def _judged(gated: Gated, said: str) -> Gated:
-    from gputune.gate import Verdict
+    from gputune.judging import Verdict
 
     if gated.verdict is Verdict.FAIL:
         pytest.fail(said.rstrip(), pytrace=False)

@@ -15,7 +15,7 @@ from gputune import baseline as baselines
 from gputune import gate
 from gputune.checking import MAX_ROUNDS, MIN_ROUNDS, Conductor, Request
 from gputune.errors import InconclusiveError
-from gputune.gate import Verdict
+from gputune.judging import Verdict
 from gputune.probes.burst import Infeasible, Purpose
 from gputune.probes.protocol import Hello
 from gputune.probes.settings import Settings

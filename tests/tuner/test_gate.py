@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gputune import baseline as baselines
 from gputune import gate, metrics
 from gputune.errors import ExitCode
-from gputune.gate import Verdict
+from gputune.judging import Verdict
 from gputune.probes.burst import GpuUse, Stall, StallKind
 from gputune.record import Run
 from gputune.requirement import METRICS, parse, parse_all
@@ -155,6 +155,14 @@ def test_a_slow_down_that_a_neighbour_explains_is_not_held_against_the_script() 
     # Nor does one that has nothing to take from a script that mostly sleeps.
     idle = {"other_cores": 2.0, "own_cores": 0.02}
     assert verdict(checks.run(slower=1.15, **idle), "max_regression = 5%", baseline()) is Verdict.FAIL
+
+
+def test_a_baseline_recorded_beside_a_neighbour_does_not_hide_a_regression() -> None:
+    before = baseline(slower=1.2, other_cores=2.0)  # the neighbour took a fifth of its speed
+    found = gate.evaluate(checks.run(slower=1.1), [], before).checks[0]
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "the baseline is too low" in found.reason
+    assert verdict(checks.run(slower=0.8), "max_regression = 5%", before) is Verdict.PASS  # fast enough all the same
 
 
 def test_early_looks_demand_more_than_the_last_one() -> None:

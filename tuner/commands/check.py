@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import signal
 import sys
 import time
 from pathlib import Path
@@ -64,6 +65,7 @@ class Check:
         from gputune import check_options
         from gputune.check_job import do, exit_code
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill cleans up like Ctrl-C
         options = check_options.load(Path.cwd())
         job = _job(arguments, options)
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gputune.gate import Check, Gated, Verdict
+from gputune.gate import Gated
+from gputune.judging import Check, Verdict
 from gputune.numbers import plural
 from gputune.record import Run
 

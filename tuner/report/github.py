@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gputune.gate import Check, Gated, Verdict
+from gputune.gate import Gated
+from gputune.judging import Check, Verdict
 from gputune.record import Run
 from gputune.report.check_lines import summary as summary_line
 from gputune.report.markdown import escape

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from gputune.gate import Check, Gated, Verdict
+from gputune.gate import Gated
+from gputune.judging import Check, Verdict
 from gputune.record import Run
 from gputune.report.check_lines import line
 

@@ -68,6 +68,9 @@ def test_a_baseline_is_saved_and_compared_with_and_a_regression_acknowledged() -
     assert done.returncode == 1, done.stdout + done.stderr
     assert "max_regression = 5 %" in done.stdout
     assert path.read_bytes() == before
+    again = gputune("--save-baseline", "remote", "--baseline", "remote", "--require", "throughput >= 1e9", "last")
+    assert again.returncode == 1  # what fails its requirements is no baseline
+    assert path.read_bytes() == before
     accepted = gputune("--acknowledge", "slower storage", "--baseline", "remote", "last")
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert json.loads(path.read_text())["acknowledgements"][0]["reason"] == "slower storage"
