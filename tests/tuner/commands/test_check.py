@@ -187,3 +187,16 @@ def test_bad_input_is_one_clear_line_and_the_right_code(words: tuple[str, ...], 
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 2
     assert done.stdout == ""
+
+
+def test_help_shows_examples_and_imports_nothing_heavy() -> None:
+    done = gputune("--help", COLUMNS="79")
+    assert done.returncode == 0
+    assert max(map(len, done.stdout.splitlines())) <= 79
+    assert done.stdout.count("  gputune check --") == 2
+    code = (
+        "import argparse, sys\nfrom gputune.commands.check import Check\nCheck().configure(argparse.ArgumentParser())\n"
+        "print([name for name in ('torch', 'optuna', 'rich', 'numpy', 'yaml') if name in sys.modules])"
+    )
+    light = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert light.stdout.strip() == "[]"
