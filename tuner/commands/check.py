@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  gputune check --require 'starvation < 5%' --require 'of_ceiling >= 0.9' train.py
-  gputune check --loader pkg.data:make_loader --step-ms 40 --require 'data_wait < 3%'
+  gputune check --require 'starvation < 5%' --require 'of_ceiling > 90%' train.py
+  gputune check --loader pkg.data:make --step-ms 40 --require 'data_wait < 3%'
 
-Measures the script as it is in short repeated bursts until every requirement is
-decided or the budget is over. RUN gates a stored run without running anything.
-Options come before the script or RUN. Defaults: [tool.gputune.check] in
-pyproject.toml. Exits with 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 the script
-failed. docs/ci.md has workflow files to copy.
+Measures the script as it is in short repeated bursts until every requirement
+is decided or the budget is over. RUN gates a stored run, nothing is run.
+Options come before the script or RUN; defaults are in pyproject.toml under
+[tool.gputune.check]. Exits with 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 the
+script failed. docs/ci.md has workflow files to copy.
 """
 
 
