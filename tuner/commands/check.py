@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples:
-  gputune check --require 'starvation < 5%' --require 'of_ceiling > 90%' train.py
+  gputune check --require 'starvation < 5%, of_ceiling > 90%' train.py
   gputune check --loader pkg.data:make --step-ms 40 --require 'data_wait < 3%'
 
 Measures the script as it is in short repeated bursts until every requirement
