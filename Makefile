@@ -1,8 +1,8 @@
-# One door for developers: make demo | make test | make lint | make types | make check-packaging
+# One door for developers: make demo | make test | make faults | make wheel | make timing
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit faults wheel timing clean
 
 # torch first and pinned: a plain "pip install torch" fetches gigabytes of CUDA packages on a machine without a GPU.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -25,13 +25,31 @@ lint: $(VENV)/installed
 types: $(VENV)/installed .types/gputune
 	cd .types && ../$(BIN)/mypy --config-file ../pyproject.toml
 
-.types/gputune: $(wildcard tuner/*) $(wildcard probes)
-	rm -rf .types && mkdir -p .types/gputune
+.types/gputune: $(wildcard tuner/*)
+	rm -rf .types; mkdir -p .types/gputune
 	cd .types/gputune && ln -sfn ../../tuner/* . && ln -sfn ../../probes probes
 	touch -h .types/gputune
 
 unit: $(VENV)/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not heavy"
+
+# What takes minutes: faults survived by the sandbox and by the asynchronous checkpoint.
+faults: $(VENV)/installed
+	$(BIN)/pytest -m heavy
+
+# The tests that compare measured times, twenty times in a row.
+timing: $(VENV)/installed
+	for i in $$(seq 20); do $(BIN)/pytest -q -m timing || exit 1; done
+
+# What ships is what is tested: build the wheel, install it regularly elsewhere, profile an example with it.
+wheel: $(VENV)/installed
+	rm -rf build dist && $(BIN)/python -m build --quiet --no-isolation --wheel
+	$(PYTHON) -m venv --clear --system-site-packages build/venv
+	echo "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')" > \
+		"$$(build/venv/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/dependencies.pth"
+	build/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	cd build && venv/bin/gputune profile --no-search --quiet --json - ../examples/healthy.py > run.json
+	cd build && venv/bin/gputune report "$$(ls -d results/*/ | tail -n 1)" > /dev/null
 
 clean:
 	rm -rf .types .cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info

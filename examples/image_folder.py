@@ -95,6 +95,7 @@ def main() -> None:
     model = build_model().to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for epoch in range(args.epochs):
+        began = time.perf_counter()
         for images, labels in loader:
             loss = nn.functional.cross_entropy(model(images.to(device)), labels.to(device))
             optimizer.zero_grad()
@@ -102,7 +103,7 @@ def main() -> None:
             optimizer.step()
             if device == "cpu":
                 time.sleep(args.step_ms / 1000)
-        print(f"epoch {epoch}: loss {loss.item():.3f}")
+        print(f"epoch {epoch}: loss {loss.item():.3f}, {args.samples / (time.perf_counter() - began):.1f} samples/s")
 
 
 if __name__ == "__main__":

@@ -120,6 +120,8 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Training batches consumed since the start of the target, at the end of this burst."""
     steps: int = 0
     """Optimiser steps seen during the measured batches."""
+    batches_per_epoch: int = 0
+    """Length of one pass over the loader, at which the cost of starting one recurs (0: unknown or endless)."""
     batch_bytes: int = 0
     """Bytes of tensors in one batch (0: unknown)."""
     abandoned: bool = False

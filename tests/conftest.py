@@ -13,6 +13,16 @@ TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS / "tuner"))
 
 
+HEAVY = (TESTS / "probes" / "sandbox", TESTS / "probes" / "runtime" / "checkpoint")
+"""Faults survived, in many processes each: run by ``make faults``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(folder in item.path.parents for folder in HEAVY):
+            item.add_marker("heavy")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--overwrite", action="store_true", help="rewrite the golden files with what is rendered now")
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gputune import proof, space, stats
+from gputune import proof, reading, space, stats
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.planner import Proposal
@@ -21,12 +21,15 @@ from gputune.probes.settings import Settings
 from gputune.record import Outcome, Recommendation, Run, Status, Trial
 from gputune.search import SearchContext, search
 
-BASELINE_LENGTH = Length(warmup_batches=4, min_batches=16, min_s=1.5, max_s=8.0, precision=0.03)
+BASELINE_LENGTH = Length(warmup_batches=4, min_batches=40, min_s=3.0, max_s=8.0, precision=0.03)
+"""Long enough to meet the slow samples of a heavy tail; a shorter one calls a starved loop healthy."""
 CEILING_LENGTH = Length(warmup_batches=2, min_batches=16, min_s=1.0, max_s=4.0, precision=0.02)
 PROOF_SHARE = 0.3
 """Share of the burst budget kept for the proof."""
-CPU_BOUND = 0.6
-"""Fetching with at least this share of CPU time is bound by cores, not by storage."""
+FORK_S = 0.03
+"""What starting forked workers is taken to cost before any was started; the trial then measures it."""
+STILL_WAITING = 0.10
+"""A loop that waits more than this at the speed of the ceiling shows that the ceiling was measured too low."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +108,9 @@ class Campaign:
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
             best = self._timed("search", self._search)
+            if self._ceiling_was_too_low(best):
+                self._timed("ceiling again", self._ceiling)
+                best = self._timed("search again", self._search)
             self._conclude(best)
         self._update(status=Status.COMPLETE)
         return self.run
@@ -132,6 +138,18 @@ class Campaign:
         alone = Settings.make(num_workers=0) if self._hello.environment.hot_swap else self._own
         self._update(ceiling=self._must(self._bench.measure(alone, Purpose.CEILING, CEILING_LENGTH, replay=True)))
 
+    def _ceiling_was_too_low(self, best: Settings | None) -> bool:
+        """Whether the best trial contradicts the ceiling: as fast, and still waiting for data.
+
+        Something held up the loop while the ceiling was measured (another process, a cold start).
+        """
+        bursts = [trial.burst for trial in self.run.trials if trial.burst is not None and trial.settings == best]
+        if not bursts or self.run.ceiling is None or self._bench.now_s() > self._deadline_s:
+            return False
+        last = bursts[-1]
+        reached = stats.samples_per_s(last) > 0.95 * stats.samples_per_s(self.run.ceiling)
+        return reached and stats.data_wait_share(last) > STILL_WAITING
+
     def _must(self, result: Burst | Infeasible) -> Burst:
         if isinstance(result, Infeasible):
             raise InconclusiveError(f"the script cannot be measured with its own settings: {result.reason}")
@@ -148,7 +166,6 @@ class Campaign:
     def _space(self) -> space.Space:
         baseline = self.run.baseline
         assert baseline is not None
-        share = stats.cpu_share(baseline)
         return space.build(
             self._own,
             self.run.machine,
@@ -158,7 +175,7 @@ class Campaign:
             accelerator=self._hello.environment.accelerator,
             worker_bytes=self._worker_bytes(),
             batch_bytes=baseline.batch_bytes,
-            cpu_bound=share is not None and share >= CPU_BOUND,
+            cpu_bound=reading.cpu_bound(baseline, self._cpus()),
         )
 
     def _worker_bytes(self) -> int:
@@ -175,25 +192,34 @@ class Campaign:
             baseline=baseline,
             ceiling=self.run.ceiling,
             space=self._space(),
-            effective_cpus=self.run.machine.effective_cpus or float(self.run.machine.cpus or 1),
+            effective_cpus=self._cpus(),
             worker_bytes=self._worker_bytes(),
             deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
             seed=self._options.seed,
-            storage_folder=self._folder,
+            storage_folder=None if self.run.trials else self._folder,
             max_trials=self._options.max_trials,
-            epoch_start_s=baseline.first_batch_s,
+            epoch_start_s=self._epoch_start_s(baseline),
             epoch_s=self._epoch_s(baseline),
         )
         result = search(self._bench, context, self._tried)
-        self._update(trials=result.trials, stopped_because=result.stopped_because)
+        self._update(stopped_because=result.stopped_because)
         return result.best
 
     def _tried(self, event: Proposal | Trial) -> None:
         if isinstance(event, Proposal):
             self._listener.plan(event.settings, event.why, self.run)
             return
-        self._update(trials=[*self.run.trials, event])
-        self._listener.trial(event, self.run)
+        trial = msgspec.structs.replace(event, number=len(self.run.trials) + 1)
+        self._update(trials=[*self.run.trials, trial])
+        self._listener.trial(trial, self.run)
+
+    def _cpus(self) -> float:
+        return self.run.machine.effective_cpus or float(self.run.machine.cpus or 1)
+
+    def _epoch_start_s(self, baseline: Burst) -> float:
+        if self._own.num_workers:
+            return stats.epoch_start_s(baseline)
+        return FORK_S + (stats.service_s(baseline) or 0.0)
 
     def _epoch_s(self, baseline: Burst) -> float | None:
         batches = self._hello.loader.batches_per_epoch

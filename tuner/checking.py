@@ -120,9 +120,7 @@ def _bench(
     request: Request, script: Script, cwd: Path, folder: Path, say: Say, stack: contextlib.ExitStack
 ) -> TargetBench:
     mode: plan.Mode = "none" if request.allow_writes else "auto"
-    bench = TargetBench(
-        script, cwd=cwd, log_folder=folder, device=request.device, say=say, mode=mode, repeat_disturbed=False
-    )
+    bench = TargetBench(script, cwd=cwd, log_folder=folder, device=request.device, say=say, mode=mode)
     stack.callback(bench.stop)
     return bench
 

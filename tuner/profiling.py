@@ -54,8 +54,34 @@ def profile(request: Request) -> Result:
     Raises:
         GputuneError: nothing was measured; the message says why.
     """
-    folder = make_folder(request.results_dir, request.script.name)
-    options = Options(
+    with lock.campaign():
+        folder = make_folder(request.results_dir, request.script.name)
+        scratch.sweep_stale([str(request.cwd), str(request.cwd.parent)])
+        progress = Progress(Console(stderr=True, highlight=False, quiet=request.quiet), request.budget_s)
+        for warning in trackers.upload_warnings(request.script.command, request.cwd):
+            progress.note(warning)
+        bench = _bench(request, folder, progress)
+        try:
+            with progress.shown():
+                return _conduct(bench, request, progress, folder)
+        finally:
+            bench.stop()
+
+
+def _bench(request: Request, folder: Path, progress: Progress) -> TargetBench:
+    return TargetBench(
+        request.script,
+        cwd=request.cwd,
+        log_folder=folder,
+        device=request.device,
+        say=progress.note,
+        mode="none" if request.allow_writes else "auto",
+        scratch_limit_bytes=request.scratch_limit_bytes,
+    )
+
+
+def _options(request: Request) -> Options:
+    return Options(
         budget_s=request.budget_s,
         search=request.search,
         restrict=request.restrict,
@@ -63,54 +89,36 @@ def profile(request: Request) -> Result:
         warmup=request.warmup,
         seed=request.seed,
     )
-    run = Run(
+
+
+def _blank(request: Request, folder: Path) -> Run:
+    """Return the record of a campaign that has not measured anything yet."""
+    return Run(
         id=folder.name,
         created_at=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         command=request.script.command,
         cwd=str(request.cwd),
         status=Status.INTERRUPTED,
         machine=machine.describe(),
-        options=msgspec.to_builtins(options),
+        options=msgspec.to_builtins(_options(request)),
     )
-    with lock.campaign():
-        scratch.sweep_stale([str(request.cwd), str(request.cwd.parent)])
-        progress = Progress(Console(stderr=True, highlight=False, quiet=request.quiet), request.budget_s)
-        for warning in trackers.upload_warnings(request.script.command, request.cwd):
-            progress.note(warning)
-        bench = TargetBench(
-            request.script,
-            cwd=request.cwd,
-            log_folder=folder,
-            device=request.device,
-            say=progress.note,
-            mode="none" if request.allow_writes else "auto",
-            scratch_limit_bytes=request.scratch_limit_bytes,
-        )
-        try:
-            with progress.shown():
-                return _conduct(bench, run, options, request, progress, folder)
-        finally:
-            bench.stop()
 
 
-def _conduct(
-    bench: TargetBench, run: Run, options: Options, request: Request, progress: Progress, folder: Path
-) -> Result:
+def _conduct(bench: TargetBench, request: Request, progress: Progress, folder: Path) -> Result:
+    run, campaign = _blank(request, folder), None
     progress.phase("start", run)
-    campaign: Campaign | None = None
     try:
         hello = with_script_gates(bench.start(), request.script)
-        campaign = Campaign(bench, hello, run, options, progress, folder)
+        campaign = Campaign(bench, hello, run, _options(request), progress, folder)
         return _saved(campaign.conduct(), bench, folder, ExitCode.OK)
     except KeyboardInterrupt:
         return _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERRUPTED)
     except GputuneError as error:
-        bench.stop()
-        if campaign is None or campaign.run.baseline is None:
-            _saved(_failed(run, error, bench), bench, folder, error.exit_code)
+        run = _failed(campaign.run if campaign else run, error, bench)
+        result = _saved(run, bench, folder, error.exit_code)
+        if run.baseline is None:
             raise
-        result = _saved(_failed(campaign.run, error, bench), bench, folder, error.exit_code)
-        progress.note(f"{error}")
+        progress.note(str(error))
         return result
 
 

@@ -19,6 +19,8 @@ PHASES = {
     "start": "starting the script and waiting for its training loop",
     "baseline": "measuring the script as it is",
     "ceiling": "measuring it with free data",
+    "ceiling again": "measuring free data again: a trial was as fast and still waited",
+    "search again": "trying settings against the new ceiling",
     "search": "trying settings",
     "proof": "proving the winner in alternating pairs",
 }

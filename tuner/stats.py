@@ -13,7 +13,7 @@ from statistics import fmean, median, stdev
 
 import msgspec
 
-from gputune.probes.burst import Burst
+from gputune.probes.burst import Burst, StallKind
 
 MIN_EFFECT = 0.02
 """A proved gain below this is called nothing to gain: it is not worth a changed configuration."""
@@ -79,15 +79,35 @@ def mean_interval(values: Sequence[float], confidence: float = 0.90, round_lengt
     return Estimate(value, max(0.0, value - half), value + half)
 
 
+def epoch_start_s(burst: Burst) -> float:
+    """Return what ending one epoch and starting the next costs under a burst's settings, in seconds.
+
+    The mean of those met; where none was met, what the swap before the burst took until its first batch, which is
+    the same work (an estimate). Without workers, or with persistent ones, nothing has to be started.
+    """
+    met = [stall.duration_s for stall in burst.stalls if stall.kind is StallKind.EPOCH]
+    if met:
+        return fmean(met)
+    starts = burst.settings.num_workers > 0 and not burst.settings.persistent_workers
+    return burst.first_batch_s if starts else 0.0
+
+
+def _epoch_start_per_batch_s(burst: Burst) -> float:
+    return epoch_start_s(burst) / burst.batches_per_epoch if burst.batches_per_epoch else 0.0
+
+
 def throughput(burst: Burst, confidence: float = 0.90) -> Estimate:
-    """Return sustained samples per second of the ordinary steps of a burst (stalls are not in its arrays)."""
+    """Return sustained samples per second: the ordinary steps of a burst and its share of an epoch's start.
+
+    Validation and checkpoints cost the same under all settings and are left to the ledger.
+    """
     if not burst.period_s or sum(burst.period_s) <= 0:
         return Estimate(0.0, 0.0, 0.0)
     period = mean_interval(burst.period_s, confidence, max(1, burst.settings.num_workers))
-    samples = fmean(burst.samples)
-    low = 0.0 if math.isinf(period.high) else samples / period.high
-    high = math.inf if period.low <= 0 else samples / period.low
-    return Estimate(samples / period.value, low, high)
+    samples, start_s = fmean(burst.samples), _epoch_start_per_batch_s(burst)
+    low = 0.0 if math.isinf(period.high) else samples / (period.high + start_s)
+    high = math.inf if period.low + start_s <= 0 else samples / (period.low + start_s)
+    return Estimate(samples / (period.value + start_s), low, high)
 
 
 def samples_per_s(burst: Burst) -> float:

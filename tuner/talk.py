@@ -61,6 +61,11 @@ def disturbed(cores: float) -> str:
     return f"other processes used {cores:.1f} cores during that burst; measuring it again"
 
 
+def busy_machine(cores: float) -> str:
+    """Return the sentence for the report when neighbours were busy throughout."""
+    return f"Other processes kept about {cores:.1f} cores busy throughout, so the figures are less certain."
+
+
 def already_running(pid: str) -> str:
     """Return the message for a second campaign on the machine."""
     return f"another gputune campaign (process {pid}) is measuring on this machine"

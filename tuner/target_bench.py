@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,10 +11,11 @@ from pathlib import Path
 import msgspec
 
 from gputune import talk
+from gputune.devices import open_watched
 from gputune.errors import InconclusiveError, TargetError, UsageError
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
 from gputune.probes.burst import Burst, Infeasible, Purpose
-from gputune.probes.gpu import Gpu, NullGpu, open_gpu
+from gputune.probes.gpu import Gpu
 from gputune.probes.protocol import Hello, Length, LoaderSite, Measure, Measured, Refused, TrialFailed
 from gputune.probes.sampler import Sampler
 from gputune.probes.sandbox import plan
@@ -30,6 +30,8 @@ MAX_RESTARTS = 8
 """A script that ends by itself during the campaign is started again at most this often."""
 DISTURBED_CORES = 0.5
 """Cores used by other processes from which on a burst that matters is repeated once."""
+MAX_FUTILE_REPEATS = 2
+"""Repeats that were disturbed as well before none is tried any more: the neighbours are there to stay."""
 
 
 class TargetBench:
@@ -44,7 +46,6 @@ class TargetBench:
         mode: how the user's files are protected.
         scratch_limit_bytes: what the script may write.
         say: shows a line of progress.
-        repeat_disturbed: measure once more what other processes disturbed; a check repeats everything anyway.
     """
 
     def __init__(
@@ -58,16 +59,15 @@ class TargetBench:
         mode: plan.Mode = "auto",
         scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
         say: Callable[[str], None] = lambda text: None,
-        repeat_disturbed: bool = True,
     ) -> None:
         self._script, self._cwd, self._log_folder, self._device = script, cwd, log_folder, device
         self._mode, self._scratch_limit_bytes = mode, scratch_limit_bytes
-        self._deadline_s, self._say, self._repeat_disturbed = deadline_s, say, repeat_disturbed
+        self._deadline_s, self._say = deadline_s, say
         self._ids = itertools.count(1)
         self._target: Target | None = None
         self._sampler: Sampler | None = None
         self._gpu: Gpu | None = None
-        self._starts = 0
+        self._starts = self._futile_repeats = 0
         self._applied: Settings | None = None
         self.hello: Hello | None = None
         self.loaders: list[LoaderSite] = []
@@ -109,7 +109,7 @@ class TargetBench:
         self._applied = settings or hello.loader.settings
         self.hello = self.hello or hello
         self.loaders = hello.loaders
-        self._gpu = self._open_gpu(hello)
+        self._gpu = open_watched(hello.environment, self._device)
         self._sampler = Sampler(hello.environment.pid, self._gpu)
         self._sampler.start()
         return hello
@@ -138,12 +138,6 @@ class TargetBench:
                 self._say(text)
         self.confinement = target.confinement
 
-    def _open_gpu(self, hello: Hello) -> Gpu:
-        device = self._device or hello.environment.device
-        if device == "cpu":
-            return NullGpu("the script runs on the CPU")
-        return open_gpu((hello.environment.device_uuid or None) if self._device is None else _nvml_name(device))
-
     def measure(
         self,
         settings: Settings,
@@ -164,10 +158,21 @@ class TargetBench:
             abandon_below=abandon_below,
         )
         result = self._measure(order)
-        if self._repeat_disturbed and isinstance(result, Burst) and self._disturbed(result):
-            self._say(talk.disturbed(result.host.other_cpu_cores or 0.0))
-            result = self._measure(msgspec.structs.replace(order, id=next(self._ids)))
+        if isinstance(result, Burst) and self._disturbed(result):
+            again = self._measure_again(order, result)
+            result = again if isinstance(again, Burst) else result
         return result
+
+    def _measure_again(self, order: Measure, disturbed: Burst) -> Burst | Infeasible | None:
+        """Repeat a burst that other processes disturbed, unless they never leave this machine alone."""
+        cores = disturbed.host.other_cpu_cores or 0.0
+        if self._futile_repeats >= MAX_FUTILE_REPEATS:
+            self.notes = [talk.busy_machine(cores)]
+            return None
+        self._say(talk.disturbed(cores))
+        again = self._measure(msgspec.structs.replace(order, id=next(self._ids)))
+        self._futile_repeats += isinstance(again, Burst) and self._disturbed(again)
+        return again
 
     def _measure(self, order: Measure) -> Burst | Infeasible:
         for _ in range(MAX_RESTARTS):
@@ -254,10 +259,3 @@ class TargetBench:
                 self.written |= {entry.path: entry for entry in self._target.ended.written}
                 self.written_bytes += self._target.ended.bytes
             self._target = None
-
-
-def _nvml_name(device: str) -> str | None:
-    """Return the UUID of ``cuda:N`` as the process sees it, or ``None`` for the first visible device."""
-    visible = [part for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if part.strip()]
-    index = int(device.partition(":")[2] or 0)
-    return visible[index] if index < len(visible) and visible[index].startswith(("GPU-", "MIG-")) else None

@@ -23,6 +23,19 @@ def tensors(batch: Any, depth: int = 0) -> Iterator[Any]:
             yield from tensors(part, depth + 1)
 
 
+def with_pinning(batch: Any, pinned: bool) -> Any:
+    """Return a batch whose CPU tensors are in page-locked memory, or are not."""
+    from torch import Tensor
+    from torch.utils._pytree import tree_map
+
+    def move(part: Any) -> Any:
+        if not isinstance(part, Tensor) or part.device.type != "cpu" or part.is_pinned() == pinned:
+            return part
+        return part.pin_memory() if pinned else part.clone()
+
+    return tree_map(move, batch)
+
+
 def size_in_samples(batch: Any, indices: Any, batch_size: int | None) -> int:
     """Return how many samples a batch holds: what the sampler asked for, else the first tensor's leading dimension."""
     if isinstance(indices, (list, tuple)):

@@ -128,7 +128,7 @@ class BurstBuilder:
         fastest = mean_s - half_s
         return fastest > 0 and fmean(self.samples) / fastest < (self.order.abandon_below or 0.0)
 
-    def finish(self, workers: list[Any], batch_bytes: int) -> Burst:
+    def finish(self, workers: list[Any], batch_bytes: int, batches_per_epoch: int = 0) -> Burst:
         """Return the record. On a GPU its queue is emptied first, and the time that takes belongs to the burst."""
         before = time.monotonic()
         device.synchronize()
@@ -153,5 +153,6 @@ class BurstBuilder:
             batches_total=self.batches,
             steps=max(0, self._steps - self._steps_at_start),
             batch_bytes=batch_bytes,
+            batches_per_epoch=batches_per_epoch,
             abandoned=self.abandoned,
         )

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from gputune.probes.agent import clock, gates
-from gputune.probes.agent.batches import size_in_bytes, size_in_samples
+from gputune.probes.agent.batches import size_in_bytes, size_in_samples, with_pinning
 from gputune.probes.agent.builder import BurstBuilder
 from gputune.probes.agent.discovery import Discovery
 from gputune.probes.agent.failures import explain
@@ -70,7 +70,7 @@ class Conductor:
         self._interludes = Interludes()
         self._target: Any = None
         self._released = self._inside = False
-        self._hot_swap = True
+        self._hot_swap, self._accelerator = True, False
         self._own = Settings()
         self._builder: BurstBuilder | None = None
         self._complete = False
@@ -141,6 +141,7 @@ class Conductor:
         iterable = bool(site.facts.get("iterable"))
         environment = self._environment()
         self._hot_swap = environment.hot_swap
+        self._accelerator = environment.accelerator
         self._interludes.take()
         found = gates.check(
             loader,
@@ -235,7 +236,8 @@ class Conductor:
         builder = self._builder
         assert builder is not None
         size = size_in_bytes(self._cache[-1]) if self._cache else 0
-        burst = builder.finish(self._ring.drain(), size)
+        length = self._target.facts.get("batches_per_epoch") or 0
+        burst = builder.finish(self._ring.drain(), size, length)
         self._builder, self._complete = None, False
         self._say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
 
@@ -251,6 +253,8 @@ class Conductor:
         if not self._hot_swap and order.settings != current:
             self._say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
             return
+        if order.replay and self._accelerator:
+            self._cache = deque((with_pinning(b, order.settings.pin_memory) for b in self._cache), CACHED_BATCHES)
         self._ring.drain()
         self._interludes.take()
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)

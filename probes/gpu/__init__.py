@@ -10,12 +10,13 @@ from gputune.probes.gpu.null import NullGpu
 __all__ = ["GPM", "Gpu", "NullGpu", "Reading", "open_gpu"]
 
 
-def open_gpu(uuid: str | None = None) -> Gpu:
+def open_gpu(uuid: str | None = None, ordinal: int = 0) -> Gpu:
     """Return the GPU with this UUID, or a :class:`NullGpu` that says why there is none.
 
     Args:
         uuid: as NVML spells it (``GPU-...``, ``MIG-...``; the prefix may be missing). Without one, the first
             device that ``CUDA_VISIBLE_DEVICES`` leaves visible.
+        ordinal: without a UUID, which of the visible devices: 1 for ``cuda:1``.
     """
     try:
         # Imported here so that asking for help or reading a stored run does not pay for pynvml.
@@ -23,6 +24,6 @@ def open_gpu(uuid: str | None = None) -> Gpu:
     except ImportError as error:
         return NullGpu(f"the package nvidia-ml-py cannot be imported ({error})")
     try:
-        return NvmlGpu(uuid, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return NvmlGpu(uuid, os.environ.get("CUDA_VISIBLE_DEVICES"), ordinal)
     except GpuUnavailable as error:
         return NullGpu(str(error))

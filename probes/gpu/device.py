@@ -25,15 +25,15 @@ class Device:
     """The id of the MIG GPU instance; ``None`` for a whole card."""
 
 
-def find(uuid: str | None, visible: str | None) -> Device:
-    """Open NVML and return the device with ``uuid`` or else the first that is visible.
+def find(uuid: str | None, visible: str | None, ordinal: int = 0) -> Device:
+    """Open NVML and return the device with ``uuid`` or else the ``ordinal``-th that is visible.
 
     Raises:
         GpuUnavailable: with the reason.
     """
     opening(lambda: call("nvmlInit"))
     try:
-        handle = _by_uuid(uuid) if uuid else _first_visible(visible)
+        handle = _by_uuid(uuid) if uuid else _visible(visible, ordinal)
         return _described(handle)
     except BaseException:
         shut_down()
@@ -59,7 +59,7 @@ def _by_uuid(uuid: str) -> Any:
     raise GpuUnavailable(f"NVML knows no device {uuid}")
 
 
-def _first_visible(visible: str | None) -> Any:
+def _visible(visible: str | None, ordinal: int) -> Any:
     count = opening(lambda: call("nvmlDeviceGetCount"))
     handles = {}
     for index in range(count):
@@ -68,7 +68,7 @@ def _first_visible(visible: str | None) -> Any:
             handles[str(call("nvmlDeviceGetUUID", handle))] = handle
         except GpuError:  # a card this container may not use still counts for the numbering
             handles[f"closed-{index}"] = None
-    identifier = choose(visible, list(handles))
+    identifier = choose(visible, list(handles), ordinal)
     if identifier not in handles:
         return _by_uuid(identifier)
     card = handles[identifier]

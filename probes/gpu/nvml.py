@@ -47,15 +47,16 @@ class NvmlGpu:
     """One NVIDIA GPU or MIG instance; see :class:`gputune.probes.gpu.interface.Gpu` for the methods.
 
     Args:
-        uuid: the device; ``None`` for the first that ``visible`` leaves.
+        uuid: the device; ``None`` for one that ``visible`` leaves.
         visible: the value of ``CUDA_VISIBLE_DEVICES``, ``None`` when not set.
+        ordinal: which of the visible devices, when no UUID is given (``cuda:ordinal``).
 
     Raises:
         GpuUnavailable: there is none to read, with the reason.
     """
 
-    def __init__(self, uuid: str | None = None, visible: str | None = None) -> None:
-        self._device = find(uuid, visible)
+    def __init__(self, uuid: str | None = None, visible: str | None = None, ordinal: int = 0) -> None:
+        self._device = find(uuid, visible, ordinal)
         self._gaps: dict[str, str] = {}
         self._settled: set[str] = set()
         """Metrics that will never be readable; the other gaps are asked again."""

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gputune.probes.settings import SETTINGS, Settings
+
+values = st.fixed_dictionaries(
+    {
+        "num_workers": st.integers(0, 8),
+        "prefetch_factor": st.none() | st.integers(1, 16),
+        "pin_memory": st.booleans(),
+        "persistent_workers": st.booleans(),
+        "in_order": st.booleans(),
+    }
+)
+
+
+@given(values)
+def test_whatever_is_asked_for_torch_accepts_the_settings_made_of_it(asked):
+    settings = Settings.make(**asked)
+    loader = torch.utils.data.DataLoader([1, 2, 3], **settings.dataloader_kwargs())
+    assert loader.num_workers == settings.num_workers
+    assert loader.prefetch_factor == settings.prefetch_factor
+    assert loader.persistent_workers == settings.persistent_workers
+
+
+@given(values, values)
+def test_differences_are_what_replacing_them_undoes(first, second):
+    a, b = Settings.make(**first), Settings.make(**second)
+    assert a.replace(**{name: theirs for name, (_, theirs) in a.differences(b).items()}) == b
+    assert a.differences(a) == {}
+
+
+def test_every_field_has_a_row_in_the_table():
+    assert set(SETTINGS) == set(Settings.__struct_fields__)
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("OFF", False), ("1", True)])
+def test_switches_are_read_in_the_usual_words(text, value):
+    assert SETTINGS["pin_memory"].parse(text) is value
