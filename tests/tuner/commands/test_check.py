@@ -43,7 +43,7 @@ def store(**changes: float) -> str:
 def test_a_starved_script_fails_where_ci_looks() -> None:
     summary = Path("summary.md").resolve()
     done = gputune("--quiet", "--budget", "6", "--junit", "junit.xml", "--github-summary",
-                   "--require", "starvation < 5%, throughput >= 1", LATENCY, "0.002", "0.01",
+                   "--require", "starvation < 5%, throughput >= 1", LATENCY, "0.01", "0.01",
                    GITHUB_STEP_SUMMARY=str(summary), GITHUB_WORKSPACE=str(TARGETS))  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.startswith("fail         starvation < 5%")
@@ -57,14 +57,14 @@ def test_a_starved_script_fails_where_ci_looks() -> None:
 
 
 def test_a_baseline_is_saved_and_compared_with_and_a_regression_acknowledged() -> None:
-    saved = gputune("--quiet", "--budget", "8", "--save-baseline", "remote", LATENCY, "0.001", "0.02")
+    saved = gputune("--quiet", "--budget", "8", "--save-baseline", "remote", LATENCY, "0.0005", "0.03")
     assert saved.returncode == 0, saved.stdout + saved.stderr
     path = next(Path("results/baselines").glob("*/remote.json"))
     before = path.read_bytes()
-    # The same command, but the script is twice as slow by now.
+    # The same command, but its step is six times as long by now.
     slow = Path("latency.py")
-    slow.write_text(Path(LATENCY).read_text().replace("time.sleep(self.delay)", "time.sleep(4 * self.delay)"))
-    done = gputune("--quiet", "--budget", "6", "--baseline", "remote", "latency.py", "0.001", "0.02")
+    slow.write_text(Path(LATENCY).read_text().replace("time.sleep(step)", "time.sleep(6 * step)"))
+    done = gputune("--quiet", "--budget", "6", "--baseline", "remote", "latency.py", "0.0005", "0.03")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "max_regression = 5 %" in done.stdout
     assert path.read_bytes() == before
@@ -102,8 +102,8 @@ def test_two_revisions_are_compared_side_by_side() -> None:
     Path("train.py").write_text(source)
     git("add", "train.py")
     git("commit", "-qm", "fast")
-    Path("train.py").write_text(source.replace("time.sleep(self.delay)", "time.sleep(3 * self.delay)"))
-    done = gputune("--quiet", "--budget", "8", "--against", "HEAD", "train.py", "0.001", "0.02")
+    Path("train.py").write_text(source.replace("time.sleep(step)", "time.sleep(6 * step)"))
+    done = gputune("--quiet", "--budget", "8", "--against", "HEAD", "train.py", "0.0005", "0.03")
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.startswith("fail         max_regression = 5 %")
     trees = subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True).stdout
