@@ -80,11 +80,12 @@ def judge(ratio: stats.Estimate) -> Change:
 def _log_rate(run: Run) -> tuple[float, float]:
     """Return the logarithm of a run's throughput and the half-width of its 95 % interval.
 
-    The user's bursts of a proof are separate stretches, whose spread holds the drift of the machine; a
-    baseline alone only knows its own.
+    The user's bursts of a proof or a check are separate stretches, whose spread holds the drift of the machine;
+    a baseline alone only knows its own.
     """
     bursts = [run.baseline] if measured(run.baseline) else []
     bursts += [pair.user for pair in run.proof.pairs if measured(pair.user)] if run.proof else []
+    bursts += [entry.user for entry in run.rounds if measured(entry.user)]
     if not bursts:
         raise InconclusiveError(f"run {run.id} measured nothing to compare", f"see why: gputune report {run.id}")
     if len(bursts) >= 3:

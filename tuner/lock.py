@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,11 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def campaign() -> Iterator[None]:
+def campaign(wait_s: float = 0.0) -> Iterator[None]:
     """Hold the user's campaign lock; the kernel releases it when the process ends, however it ends.
+
+    Args:
+        wait_s: how long to wait for another campaign to end.
 
     Raises:
         InconclusiveError: another campaign of this user is running here.
@@ -34,14 +38,22 @@ def campaign() -> Iterator[None]:
         yield  # without a writable home there is nothing to lock with, and nobody to be locked out
         return
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(file.fileno(), wait_s):
             file.seek(0)
-            raise InconclusiveError(
-                talk.already_running(file.read().strip() or "unknown"), talk.CONCURRENT_HINT
-            ) from None
+            raise InconclusiveError(talk.already_running(file.read().strip() or "unknown"), talk.CONCURRENT_HINT)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _locked(fd: int, wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.2)

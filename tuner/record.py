@@ -19,6 +19,7 @@ from gputune.probes.burst import Burst, Hotspot, Infeasible
 from gputune.probes.protocol import Environment, Gate, LoaderSite
 from gputune.probes.sandbox.records import Confinement, Written
 from gputune.probes.settings import Settings
+from gputune.rounds import Round
 
 SCHEMA_VERSION = 1
 """1: first published form."""
@@ -135,6 +136,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A burst with stacks sampled; its speed is not compared with others."""
     alone: list[Hotspot] = []
     """What the main thread of a script without a loader did, by line."""
+    rounds: list[Round] = []
+    """The repeats of a check."""
     trials: list[Trial] = []
     proof: Proof | None = None
     recommendation: Recommendation | None = None
@@ -186,7 +189,8 @@ def write_whole(path: Path, data: bytes) -> Path:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.umask(mask := os.umask(0o077))
+            os.chmod(temporary, 0o666 & ~mask)
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -196,12 +200,6 @@ def write_whole(path: Path, data: bytes) -> Path:
             f"cannot write {path}: {error.strerror}", "choose another folder with --results-dir"
         ) from error
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def load(path: Path) -> Run:

@@ -22,12 +22,13 @@ HEADROOM_WORTH_TUNING = 0.05
 GROUPS = 8
 """Groups of neighbouring steps for batch means; more leave groups too short to be independent."""
 
-# Two-sided Student t quantiles by degrees of freedom, for 90 % and 95 % intervals.
+# Two-sided Student t quantiles by degrees of freedom, for 90 %, 95 % and 99 % intervals.
 _T = {
     0.90: (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812),
     0.95: (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    0.99: (63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169),
 }
-_NORMAL = {0.90: 1.645, 0.95: 1.960}
+_NORMAL = {0.90: 1.645, 0.95: 1.960, 0.99: 2.576}
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -49,7 +50,7 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 def t_quantile(confidence: float, degrees: int) -> float:
-    """Return the two-sided Student t quantile for 0.90 or 0.95."""
+    """Return the two-sided Student t quantile for 0.90, 0.95 or 0.99."""
     table = _T[confidence]
     if degrees < 1:
         return math.inf
@@ -64,7 +65,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.90, round_lengt
 
     Args:
         values: the series, in order.
-        confidence: 0.90 or 0.95.
+        confidence: 0.90, 0.95 or 0.99.
         round_length: groups hold whole multiples of this many values (the number of workers).
     """
     if not values:

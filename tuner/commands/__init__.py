@@ -26,6 +26,7 @@ VERBS: tuple[tuple[str, str], ...] = (
     ("profile", "Profile"),
     ("export", "Export"),
     ("run", "Run"),
+    ("check", "Check"),
     ("report", "Report"),
     ("compare", "Compare"),
     ("list", "List"),
