@@ -7,26 +7,26 @@ agent has no thread.
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from gputune.probes.agent import clock, gates
 from gputune.probes.agent.alone import Alone
-from gputune.probes.agent.batches import size_in_bytes, size_in_samples, with_pinning
+from gputune.probes.agent.batches import size_in_bytes, size_in_samples
 from gputune.probes.agent.builder import BurstBuilder
 from gputune.probes.agent.diagnosis import Diagnosis
 from gputune.probes.agent.discovery import Discovery
 from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
 from gputune.probes.agent.interludes import Interludes
+from gputune.probes.agent.line import Line, end_process
+from gputune.probes.agent.replay import ReplayCache
 from gputune.probes.agent.sites import Sites, settings_of
 from gputune.probes.agent.steps import StepCounter
 from gputune.probes.agent.swap import kill_workers, swap
 from gputune.probes.burst import Infeasible, Purpose, StallKind
-from gputune.probes.channel import Channel, ChannelClosed
+from gputune.probes.channel import Channel
 from gputune.probes.protocol import (
     PROTOCOL_VERSION,
     Environment,
@@ -39,10 +39,6 @@ from gputune.probes.protocol import (
     TrialFailed,
 )
 from gputune.probes.settings import Settings
-
-CACHED_BATCHES = 4
-CACHE_BYTES = 512 << 20
-"""Batches kept for the ceiling may hold at most this much memory."""
 
 
 class Conductor:
@@ -71,7 +67,7 @@ class Conductor:
     ) -> None:
         self.deadline_s: float | None = None
         self.alone: Alone | None = None
-        self._channel, self._sites, self._steps, self._ring = channel, sites, steps, ring
+        self._line, self._sites, self._steps, self._ring = Line(channel), sites, steps, ring
         self._environment, self._claim, self._started_s = environment, claim, started_s
         self._discovery = Discovery(steps)
         self._interludes = Interludes()
@@ -82,7 +78,7 @@ class Conductor:
         self._own = Settings()
         self._builder: BurstBuilder | None = None
         self._complete = False
-        self._cache: deque[Any] = deque(maxlen=CACHED_BATCHES)
+        self._cache = ReplayCache()
         self._batches = 0
         self._first_batch_after_s = 0.0
 
@@ -120,17 +116,14 @@ class Conductor:
     def goodbye(self) -> None:
         """Tell the tuner what was seen, when the script ends by itself."""
         if not self._released:
-            try:
-                sampled = self.alone.report() if self.alone else {}
-                conducted = self._target is not None
-                self._channel.send(Goodbye(loaders=self._sites.records(), conducted=conducted, **sampled))
-            except ChannelClosed:
-                self._released = True
+            sampled = self.alone.report() if self.alone else {}
+            conducted = self._target is not None
+            self._line.farewell(Goodbye(loaders=self._sites.records(), conducted=conducted, **sampled))
 
     def trained_alone(self) -> None:
         """Enough was seen of a script without a loader: say so and end it, as every probe ends."""
         self.goodbye()
-        _end_of_probe(0)
+        end_process(0)
 
     # -- discovering --------------------------------------------------------------------------------------------
 
@@ -149,7 +142,7 @@ class Conductor:
         attached.site.batches += 1
         attached.fresh = False
         if self._target is None:
-            self._cache.append(batch)
+            self._cache.keep(batch)
             self._discovery.handed_out(attached.site, return_s - enter_s)
             _forget_yielded(iterator)
         elif attached.site.role == "unknown":
@@ -171,7 +164,7 @@ class Conductor:
             loader,
             asked_worker_info=self._ring.worker_info_asked(),
             iterable=iterable,
-            batch=self._cache[-1] if self._cache else None,
+            batch=self._cache.last,
         )
         self._cache.clear()
         hello = Hello(
@@ -182,7 +175,7 @@ class Conductor:
             gates=found,
             startup_s=self._first_batch_after_s,
         )
-        self._say(hello)
+        self._line.say(hello)
 
     # -- conducted ----------------------------------------------------------------------------------------------
 
@@ -228,15 +221,14 @@ class Conductor:
         self.deadline_s = enter_s + order.deadline_s if trial else None
         if order.replay and self._cache:
             indices = iterator._next_index() if order.settings.num_workers == 0 and self._hot_swap else None
-            batch = self._cache[0]
-            self._cache.rotate(-1)
+            batch = self._cache.next()
             _forget_yielded(iterator)
         else:
             batch = original(iterator)
             indices = _forget_yielded(iterator)
             # A process that was just started has nothing to replay yet: the first batch is loaded.
             if order.purpose is Purpose.BASELINE or order.replay:
-                self._keep(batch)
+                self._cache.keep(batch)
         return_s = time.monotonic()
         self.deadline_s = None
         attached.fresh = False
@@ -245,10 +237,6 @@ class Conductor:
         samples = size_in_samples(batch, indices, attached.site.facts.get("batch_size"))
         self._complete = builder.batch(enter_s, return_s, samples, ready, self._steps.count, new_epoch)
         return batch
-
-    def _keep(self, batch: Any) -> None:
-        if not self._cache or size_in_bytes(batch) * CACHED_BATCHES <= CACHE_BYTES:
-            self._cache.append(batch)
 
     def _time_main_thread_fetches(self, iterator: Any, attached: Attached) -> None:
         fetcher = iterator.__dict__.get("_dataset_fetcher")
@@ -260,15 +248,15 @@ class Conductor:
         """Send the finished burst."""
         builder = self._builder
         assert builder is not None
-        size = size_in_bytes(self._cache[-1]) if self._cache else 0
+        size = size_in_bytes(self._cache.last)
         length = self._target.facts.get("batches_per_epoch") or 0
         burst = builder.finish(self._ring.drain(), size, length, self._diagnosis.end())
         self._builder, self._complete = None, False
-        self._say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
+        self._line.say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
 
     def _obey(self, iterator: Any, attached: Attached) -> None:
         """Wait for the next order and put it into effect."""
-        order = self._next_order()
+        order = self._line.next_order()
         if not isinstance(order, Measure):
             if self._hot_swap:
                 swap(iterator, attached.loader, attached.index_sampler, self._own)
@@ -276,10 +264,10 @@ class Conductor:
             return
         current = settings_of(attached.loader)
         if not self._hot_swap and order.settings != current:
-            self._say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
+            self._line.say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
             return
         if order.replay and self._accelerator:
-            self._cache = deque((with_pinning(b, order.settings.pin_memory) for b in self._cache), CACHED_BATCHES)
+            self._cache.pin(order.settings.pin_memory)
         self._ring.drain()
         self._interludes.take()
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
@@ -312,30 +300,7 @@ class Conductor:
             reason=reason,
             cost_s=time.monotonic() - builder.start_s,
         )
-        self._say(TrialFailed(id=order.id, infeasible=failed))
-
-    # -- the channel --------------------------------------------------------------------------------------------
-
-    def _say(self, event: Any) -> None:
-        try:
-            self._channel.send(event)
-        except ChannelClosed:
-            _end_of_tuner()
-
-    def _next_order(self) -> Order:
-        try:
-            return self._channel.receive(timeout_s=None)
-        except ChannelClosed:
-            _end_of_tuner()
-
-
-def _end_of_tuner() -> NoReturn:
-    """The tuner is gone: end at once, without running the user's exit code; workers notice and end as well."""
-    _end_of_probe(1)
-
-
-def _end_of_probe(status: int) -> NoReturn:
-    os._exit(status)
+        self._line.say(TrialFailed(id=order.id, infeasible=failed))
 
 
 def _forget_yielded(iterator: Any) -> Any:
