@@ -33,7 +33,7 @@ types: $(VENV)/installed .types/gputune
 unit: $(VENV)/installed
 	$(BIN)/pytest
 
-# Every framework with its real library, in an environment of its own (several GB; about 8 minutes on 2 cores).
+# Every framework with its real library, in an environment of its own (several GB; over 10 minutes on 2 busy cores).
 STACKS := .venv-stacks
 $(STACKS)/installed: pyproject.toml tests/stacks/requirements.txt
 	$(PYTHON) -m venv $(STACKS)
