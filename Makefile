@@ -51,7 +51,7 @@ wheel: $(VENV)/installed
 	cd build && venv/bin/gputune profile --no-search --quiet --json - ../examples/healthy.py > run.json
 	cd build && venv/bin/gputune report "$$(ls -d results/*/ | tail -n 1)" > /dev/null
 
-# Every framework with its real library, in an environment of its own (several GB; about 8 minutes on 2 cores).
+# Every framework with its real library, in an environment of its own (several GB; over 10 minutes on 2 busy cores).
 STACKS := .venv-stacks
 $(STACKS)/installed: pyproject.toml tests/stacks/requirements.txt
 	$(PYTHON) -m venv $(STACKS)
