@@ -33,7 +33,7 @@ types: $(VENV)/installed .types/gputune
 unit: $(VENV)/installed
 	$(BIN)/pytest -m "not heavy"
 
-# What takes minutes: faults survived by the sandbox and by the asynchronous checkpoint.
+# What takes minutes: doors, gates, and faults survived by the sandbox and by the asynchronous checkpoint.
 faults: $(VENV)/installed
 	$(BIN)/pytest -m heavy
 

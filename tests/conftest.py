@@ -14,13 +14,20 @@ TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS / "tuner")]
 
 
-HEAVY = (TESTS / "probes" / "sandbox", TESTS / "probes" / "runtime" / "checkpoint")
-"""Faults survived, in many processes each: run by ``make faults``."""
+HEAVY = (
+    TESTS / "probes" / "attach",
+    TESTS / "probes" / "sandbox",
+    TESTS / "probes" / "runtime" / "checkpoint",
+    TESTS / "tuner" / "commands" / "test_check.py",
+    TESTS / "tuner" / "test_pytest_plugin.py",
+    TESTS / "tuner" / "test_fresh_process.py",
+)
+"""Doors, faults survived and gates, in many processes each: run by ``make faults``."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(folder in item.path.parents for folder in HEAVY):
+        if any(part in (item.path, *item.path.parents) for part in HEAVY):
             item.add_marker("heavy")
 
 

@@ -27,7 +27,9 @@ def test_probes_never_import_the_tuner():
         for line in path.read_text().splitlines():
             words = line.split()
             if words[:1] in (["from"], ["import"]) and len(words) > 1 and words[1].split(".")[0] == "gputune":
-                assert words[1].startswith("gputune.probes"), f"{path}: {line}"
+                # The site file only asks whether gputune is there, before it imports anything of the agent.
+                only_asks = path.name == "sitecustomize.py" and words[:2] == ["import", "gputune"]
+                assert only_asks or words[1].startswith("gputune.probes"), f"{path}: {line}"
 
 
 def test_the_readme_names_the_test_command_that_ci_runs():

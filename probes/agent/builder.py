@@ -101,6 +101,11 @@ class BurstBuilder:
         self._last_return_s, self._apart_s, self._steps = return_s, 0.0, steps
         return self._complete()
 
+    @property
+    def has_enough(self) -> bool:
+        """Whether the burst may be taken as it is, should the script end now."""
+        return len(self.period_s) >= self.order.length.min_batches
+
     def _complete(self) -> bool:
         count, length = len(self.period_s), self.order.length
         if not self._measuring():

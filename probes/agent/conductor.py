@@ -116,6 +116,9 @@ class Conductor:
     def goodbye(self) -> None:
         """Tell the tuner what was seen, when the script ends by itself."""
         if not self._released:
+            # A short script may end before a burst has its full length; what it has may be enough.
+            if self._builder is not None and self._builder.has_enough:
+                self._answer()
             sampled = self.alone.report() if self.alone else {}
             conducted = self._target is not None
             self._line.farewell(Goodbye(loaders=self._sites.records(), conducted=conducted, **sampled))

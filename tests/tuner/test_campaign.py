@@ -59,19 +59,19 @@ def campaign(workload: Workload, bench=None, gates: list[Gate] | None = None, **
 def test_a_starved_job_is_measured_searched_proved_and_recommended_in_this_order():
     conductor, listener = campaign(STARVED)
     run = conductor.conduct()
-    assert listener.phases == ["baseline", "ceiling", "search", "proof"]
+    assert listener.phases == ["baseline", "ceiling", "diagnosis", "search", "proof"]
     assert (run.status, run.outcome) == (Status.COMPLETE, Outcome.RECOMMENDED)
     assert run.recommendation is not None
     assert run.recommendation.ratio > 3
     assert run.proof is not None
     assert [pair.user.settings for pair in run.proof.pairs] == [STARVED.user] * len(run.proof.pairs)
-    assert set(run.phases_s) == {"baseline", "ceiling", "search", "proof"}
+    assert set(run.phases_s) == {"baseline", "ceiling", "diagnosis", "search", "proof"}
 
 
 def test_a_healthy_job_ends_after_the_ceiling_without_a_search():
     conductor, listener = campaign(HEALTHY)
     run = conductor.conduct()
-    assert listener.phases == ["baseline", "ceiling"]
+    assert listener.phases == ["baseline", "ceiling", "diagnosis"]
     assert run.outcome is Outcome.NOTHING_TO_GAIN
     assert run.recommendation is None
 
@@ -79,7 +79,7 @@ def test_a_healthy_job_ends_after_the_ceiling_without_a_search():
 def test_without_a_search_the_measurements_stand_alone():
     conductor, listener = campaign(STARVED, search=False)
     run = conductor.conduct()
-    assert listener.phases == ["baseline", "ceiling"]
+    assert listener.phases == ["baseline", "ceiling", "diagnosis"]
     assert (run.status, run.outcome) == (Status.COMPLETE, Outcome.UNKNOWN)
 
 
