@@ -10,6 +10,18 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 
+class AcceleratorStandIn(nn.Module):
+    """Keeps the training loop waiting, with the CPU free, as an accelerator would."""
+
+    def __init__(self, step_s: float) -> None:
+        super().__init__()
+        self.step_s = step_s
+
+    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.step_s)
+        return outputs
+
+
 def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
@@ -17,6 +29,8 @@ def main() -> None:
         print("no GPU here: each step also sleeps 20 ms, as an accelerator would keep the loop waiting")
     data = TensorDataset(torch.randn(20_000, 64), torch.randint(0, 10, (20_000,)))
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).to(device)
+    if device == "cpu":
+        model = nn.Sequential(model, AcceleratorStandIn(0.020))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for _ in range(50):
         for features, labels in DataLoader(data, batch_size=16, shuffle=True):
@@ -24,8 +38,6 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            if device == "cpu":
-                time.sleep(0.020)
 
 
 if __name__ == "__main__":
