@@ -113,7 +113,10 @@ def _conduct(bench: TargetBench, request: Request, progress: Progress, folder: P
         return _saved(campaign.conduct(), bench, folder, ExitCode.OK)
     except KeyboardInterrupt:
         return _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERRUPTED)
-    except GputuneError as error:
+    except Exception as error:
+        if not isinstance(error, GputuneError):  # a bug of ours must not cost what was measured
+            _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERNAL)
+            raise
         run = _failed(campaign.run if campaign else run, error, bench)
         result = _saved(run, bench, folder, error.exit_code)
         if run.baseline is None and not run.alone:
