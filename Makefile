@@ -12,7 +12,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/gputune profile examples/remote_storage.py
+	$(BIN)/gputune profile examples/image_folder.py
 	$(BIN)/gputune export --format python
 
 test: lint types unit
