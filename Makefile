@@ -33,9 +33,9 @@ types: $(VENV)/installed .types/gputune
 unit: $(VENV)/installed
 	$(BIN)/pytest -m "not heavy"
 
-# What takes minutes: doors, gates, and faults survived by the sandbox and by the asynchronous checkpoint.
+# python -m, so that spawned children of the tests find the test modules. What takes minutes: doors, gates, and faults survived by the sandbox and by the asynchronous checkpoint.
 faults: $(VENV)/installed
-	$(BIN)/pytest -m heavy
+	$(BIN)/python -m pytest -m heavy
 
 # The tests that compare measured times, twenty times in a row.
 timing: $(VENV)/installed

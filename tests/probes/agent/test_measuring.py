@@ -25,11 +25,14 @@ def test_a_starved_loop_waits_and_workers_relieve_it(conduct):
 @pytest.mark.timing
 def test_the_ceiling_is_the_speed_without_loading(conduct):
     conducted = conduct("latency.py", 0.004, 0.01, 0)
-    alone = conducted.burst(length=STEADY)
-    ceiling = conducted.burst(replay=True, num_workers=0, length=STEADY)
-    assert stats.data_wait_share(ceiling) < 0.05
-    step_s = 16 / stats.samples_per_s(ceiling)
-    assert 0.4 < stats.busy_s(alone) / step_s < 2.5
+    # Three times each, the calmest counts: a neighbour that comes in the middle of one burst must not decide.
+    rounds = [
+        (conducted.burst(length=STEADY), conducted.burst(replay=True, num_workers=0, length=STEADY)) for _ in range(3)
+    ]
+    step_s = min(16 / stats.samples_per_s(ceiling) for _, ceiling in rounds)
+    busy_s = min(stats.busy_s(alone) for alone, _ in rounds)
+    assert min(stats.data_wait_share(ceiling) for _, ceiling in rounds) < 0.05
+    assert 0.4 < busy_s / step_s < 2.5
 
 
 @pytest.mark.timing
