@@ -69,7 +69,6 @@ class TargetBench:
         self._sampler: Sampler | None = None
         self._gpu: Gpu | None = None
         self._starts = self._futile_repeats = 0
-        self._applied: Settings | None = None
         self.hello: Hello | None = None
         self.goodbye: Goodbye | None = None
         self.loaders: list[LoaderSite] = []
@@ -110,7 +109,6 @@ class TargetBench:
         finally:
             if config is not None:
                 config.unlink(missing_ok=True)
-        self._applied = settings or hello.loader.settings
         self.hello = self.hello or hello
         self.loaders = hello.loaders
         self._gpu = open_watched(hello.environment, self._device)
