@@ -82,6 +82,16 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Knob(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting that the script declared with :func:`gputune.knob`."""
+
+    name: str
+    choices: list[bool | int | float | str]
+    """The default first."""
+    live: bool
+    """Read while training: a value takes effect in the running process. Otherwise a trial needs a fresh one."""
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """What the target runs on, as seen from inside it."""
 
@@ -110,6 +120,7 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     """The loader that trains (or, in an inference script, the one that is consumed)."""
     loaders: list[LoaderSite]
     gates: list[Gate] = []
+    knobs: list[Knob] = []
     startup_s: float = 0.0
     """From process start to the first batch."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gputune import briefing, proof, stats
+from gputune import briefing, knobs, proof, stats, words
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.listener import Listener
@@ -58,6 +58,7 @@ class Campaign:
         self._folder = folder
         self._own = hello.loader.settings
         self._deadline_s = bench.now_s() + options.budget_s
+        self._knobs = knobs.choices(hello.knobs, options.knobs)
         self.run = msgspec.structs.replace(
             run,
             environment=hello.environment,
@@ -77,16 +78,22 @@ class Campaign:
         self._timed("baseline", self._baseline)
         self._timed("ceiling", self._ceiling)
         self._timed("diagnosis", self._diagnose)
-        if self._nothing_to_gain():
+        if self._nothing_to_gain() and not self._knobs:
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
-            best = self._timed("search", self._search)
-            if self._ceiling_was_too_low(best):
-                self._timed("ceiling again", self._ceiling)
-                best = self._timed("search again", self._search)
+            best = None if self._nothing_to_gain() else self._best()
+            if self._knobs:
+                best = self._timed("knobs", lambda: self._try_knobs(best or self._own))
             self._conclude(best)
         self._update(status=Status.COMPLETE)
         return self.run
+
+    def _best(self) -> Settings | None:
+        best: Settings | None = self._timed("search", self._search)
+        if self._ceiling_was_too_low(best):
+            self._timed("ceiling again", self._ceiling)
+            best = self._timed("search again", self._search)
+        return best
 
     def _update(self, **changes: Any) -> None:
         self.run = msgspec.structs.replace(self.run, **changes)
@@ -153,6 +160,26 @@ class Campaign:
         self._update(stopped_because=result.stopped_because)
         return result.best
 
+    def _try_knobs(self, base: Settings) -> Settings:
+        """Search the script's own knobs under the best loader settings."""
+        for known in self._hello.knobs:
+            if not known.live and len(self._knobs[known.name]) > 1:
+                self._listener.note(words.knob_read_once(known.name))
+        bursts = [trial.burst for trial in self.run.trials if trial.burst is not None and trial.settings == base]
+        base_burst = bursts[-1] if bursts else self.run.baseline
+        assert base_burst is not None
+        left_s = max(10.0, self._deadline_s - self._bench.now_s())
+        return knobs.search(
+            self._bench,
+            base,
+            base_burst,
+            self._hello.knobs,
+            self._knobs,
+            deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
+            seed=self._options.seed,
+            tell=self._tried,
+        )
+
     def _tried(self, event: Proposal | Trial) -> None:
         if isinstance(event, Proposal):
             self._listener.plan(event.settings, event.why, self.run)
@@ -163,7 +190,8 @@ class Campaign:
 
     def _conclude(self, best: Settings | None) -> None:
         if best is None or best == self._own:
-            self._update(outcome=Outcome.MACHINE_LIMIT)
+            reason = Outcome.NOTHING_TO_GAIN if self._nothing_to_gain() else Outcome.MACHINE_LIMIT
+            self._update(outcome=reason)
             return
         found = self._timed("proof", lambda: self._prove(best))
         if found is None or not found.better:

@@ -14,6 +14,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     search: bool = True
     restrict: dict[str, tuple[Any, ...]] = {}
     """``--set`` and ``--fix``: the only values to consider for a setting."""
+    knobs: dict[str, tuple[str, ...]] = {}
+    """The same for names that are no loader settings: knobs of the script, as texts."""
     allow: tuple[str, ...] = ()
     warmup: int | None = None
     seed: int = 0

@@ -32,6 +32,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float
     search: bool
     restrict: dict[str, tuple[Any, ...]]
+    knobs: dict[str, tuple[str, ...]]
     allow: tuple[str, ...]
     warmup: int | None
     seed: int
@@ -86,6 +87,7 @@ def _options(request: Request) -> Options:
         budget_s=request.budget_s,
         search=request.search,
         restrict=request.restrict,
+        knobs=request.knobs,
         allow=request.allow,
         warmup=request.warmup,
         seed=request.seed,

@@ -56,7 +56,7 @@ class Tailed(Samples):
 class Compressed(Samples):
     """Samples that have to be unpacked: CPU work, no waiting."""
 
-    blob = zlib.compress(bytes(i * i % 251 for i in range(60_000)) * 8, 6)
+    blob = zlib.compress(bytes(i * i % 251 for i in range(60_000)) * 16, 6)
 
     def __getitem__(self, index: int) -> torch.Tensor:
         pixels = torch.frombuffer(bytearray(zlib.decompress(self.blob)), dtype=torch.uint8)
@@ -75,7 +75,7 @@ def job(kind: str) -> tuple[Dataset, dict, float]:
     """Return the data, the loader's own arguments, and what a step keeps the accelerator busy, in seconds."""
     kinds = {
         "latency": lambda: (Waiting(0.004), {"batch_size": 16}, 0.02),
-        "decode": lambda: (Compressed(), {"batch_size": 16, "num_workers": 1}, 0.012),
+        "decode": lambda: (Compressed(), {"batch_size": 16}, 0.02),
         "tiny": lambda: (Samples(width=4), {"batch_size": 8, "num_workers": 4}, 0.0),
         "tail": lambda: (Tailed(), {"batch_size": 8, "num_workers": 1}, 0.012),
         "shared_memory": lambda: (Large(0.004), {"batch_size": 4, "num_workers": 1, "prefetch_factor": 1}, 0.008),

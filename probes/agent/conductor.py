@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gputune.probes import knob
 from gputune.probes.agent import clock, gates
 from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.batches import size_in_bytes, size_in_samples
@@ -32,6 +33,7 @@ from gputune.probes.protocol import (
     Environment,
     Goodbye,
     Hello,
+    Knob,
     Measure,
     Measured,
     Order,
@@ -155,7 +157,9 @@ class Conductor:
     def _take_over(self, attached: Attached) -> None:
         """Say hello for the loader that trains."""
         site, loader = attached.site, attached.loader
-        self._target, self._own = site, settings_of(loader)
+        self._target = site
+        knobs = knob.declared(self._started_s + self._first_batch_after_s)
+        self._own = settings_of(loader).replace(knobs=knob.changed())
         self._batches = site.batches
         site.learn(loader)
         iterable = bool(site.facts.get("iterable"))
@@ -176,6 +180,7 @@ class Conductor:
             loader=site.record(),
             loaders=self._sites.records(),
             gates=found,
+            knobs=[Knob(name=k.name, choices=list(k.choices), live=k.live) for k in knobs],
             startup_s=self._first_batch_after_s,
         )
         self._line.say(hello)
@@ -261,12 +266,13 @@ class Conductor:
         """Wait for the next order and put it into effect."""
         order = self._line.next_order()
         if not isinstance(order, Measure):
+            knob.settle(self._own.knobs or ())
             if self._hot_swap:
                 swap(iterator, attached.loader, attached.index_sampler, self._own)
             self._released = True
             return
-        current = settings_of(attached.loader)
-        if not self._hot_swap and order.settings != current:
+        current = settings_of(attached.loader).replace(knobs=order.settings.knobs)
+        if (not self._hot_swap and order.settings != current) or not knob.settle(order.settings.knobs or ()):
             self._line.say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
             return
         if order.replay and self._accelerator:
@@ -294,6 +300,7 @@ class Conductor:
         self._diagnosis.end()
         reason = explain(iterator, error)
         kill_workers(iterator)
+        knob.settle(self._own.knobs or ())
         swap(iterator, attached.loader, attached.index_sampler, self._own)
         self._builder, self._complete = None, False
         order = builder.order

@@ -50,7 +50,7 @@ class Profile:
             )
         if arguments.warmup is not None and arguments.warmup < 0:
             raise UsageError(f"--warmup {arguments.warmup}: a number of batches is 0 or more", "example: --warmup 20")
-        restrict = parse_restrictions(arguments.set, arguments.fix)
+        restrict, knobs = parse_restrictions(arguments.set, arguments.fix)
         allow = parse_allowed(arguments.allow)
         check_device(arguments.device)
         script = parse(arguments.script, arguments.module)
@@ -65,6 +65,7 @@ class Profile:
             budget_s=arguments.budget,
             search=not arguments.no_search,
             restrict=restrict,
+            knobs=knobs,
             allow=allow,
             warmup=arguments.warmup,
             seed=arguments.seed,
