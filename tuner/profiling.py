@@ -12,7 +12,7 @@ from rich.console import Console
 from gputune import lock, machine, talk
 from gputune.campaign import Campaign
 from gputune.config import hash_sources
-from gputune.errors import ExitCode, GputuneError, InconclusiveError, TargetError, UsageError
+from gputune.errors import ExitCode, GputuneError, InconclusiveError, RecordError, TargetError, UsageError
 from gputune.options import Options
 from gputune.probes.protocol import Gate, Hello
 from gputune.probes.sandbox import plan, scratch, trackers
@@ -21,6 +21,7 @@ from gputune.progress import Progress
 from gputune.record import Run, Status, save
 from gputune.script import Script
 from gputune.target_bench import TargetBench
+from gputune.undisturbed import undisturbed
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,19 +110,20 @@ def _blank(request: Request, folder: Path) -> Run:
 
 def _conduct(bench: TargetBench, request: Request, progress: Progress, folder: Path) -> Result:
     run, campaign = _blank(request, folder), None
-    progress.phase("start", run)
     try:
+        Keeping(progress, folder).phase("start", run)
         hello = with_script_gates(bench.start(), request.script)
-        campaign = Campaign(bench, hello, run, _options(request), progress, folder)
-        return _saved(campaign.conduct(), bench, folder, ExitCode.OK)
+        campaign = Campaign(bench, hello, run, _options(request), Keeping(progress, folder), folder)
+        return _saved(campaign.conduct(), bench, folder, ExitCode.OK, progress)
     except KeyboardInterrupt:
-        return _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERRUPTED)
+        progress.note(talk.INTERRUPTED)
+        return _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERRUPTED, progress)
     except Exception as error:
         if not isinstance(error, GputuneError):  # a bug of ours must not cost what was measured
-            _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERNAL)
+            _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERNAL, progress)
             raise
         run = _failed(campaign.run if campaign else run, error, bench)
-        result = _saved(run, bench, folder, error.exit_code)
+        result = _saved(run, bench, folder, error.exit_code, progress)
         if run.baseline is None and not run.alone:
             raise
         progress.note(str(error))
@@ -138,19 +140,46 @@ def _failed(run: Run, error: GputuneError, bench: TargetBench) -> Run:
     )
 
 
-def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode) -> Result:
-    bench.stop()
-    run = msgspec.structs.replace(
-        run,
-        loaders=bench.loaders or run.loaders,
-        missing=bench.missing(),
-        sources=hash_sources(bench.loaders),
-        confinement=bench.confinement,
-        written=_largest(bench),
-        written_bytes=bench.written_bytes,
-    )
-    save(run, folder)
+def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode, progress: Progress) -> Result:
+    with undisturbed():
+        bench.stop()
+        run = msgspec.structs.replace(
+            run,
+            loaders=bench.loaders or run.loaders,
+            missing=bench.missing(),
+            sources=hash_sources(bench.loaders),
+            confinement=bench.confinement,
+            written=_largest(bench),
+            written_bytes=bench.written_bytes,
+        )
+        try:
+            save(run, folder)
+        except RecordError as error:  # a full disk must not cost what can still be shown
+            progress.note(str(error))
+            code = code or error.exit_code
     return Result(run=run, folder=folder, exit_code=int(code))
+
+
+class Keeping:
+    """A listener that writes down what is known at the beginning of each phase, should the tuner be killed in it.
+
+    Args:
+        progress: gets everything that happens.
+        folder: of the run.
+    """
+
+    def __init__(self, progress: Progress, folder: Path) -> None:
+        self._folder = folder
+        self.plan, self.trial, self.note = progress.plan, progress.trial, progress.note
+        self._progress = progress
+
+    def phase(self, name: str, run: Run) -> None:
+        """Write the record, or say why that is not possible, and show the phase."""
+        self._progress.phase(name, run)
+        try:
+            save(run, self._folder)
+        except RecordError as error:
+            self._progress.note(str(error))
 
 
 def _largest(bench: TargetBench, most: int = 50) -> list[Written]:

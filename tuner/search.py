@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState, create_trial
 
 from gputune import stats
@@ -17,6 +16,7 @@ from gputune.beliefs import Beliefs
 from gputune.bench import Bench
 from gputune.candidates import Candidates
 from gputune.cost import Point
+from gputune.journal import open_journal
 from gputune.planner import Planner, Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Length
@@ -212,8 +212,7 @@ def _open_study(context: SearchContext, sampler: ReplaySampler) -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage: BaseStorage | None = None
     if context.storage_folder is not None:
-        context.storage_folder.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(context.storage_folder / JOURNAL_FILE)))
+        storage = open_journal(context.storage_folder, JOURNAL_FILE)
     study = optuna.create_study(
         study_name=STUDY_NAME, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from gputune.probes.agent.hooks import HUNG, TrialDeadline
+
 _HINTS = {
     signal.SIGKILL: "out of memory?",
     signal.SIGBUS: "is /dev/shm full?",
@@ -22,7 +24,7 @@ def explain(iterator: Any, error: Exception) -> str:
     for worker in iterator.__dict__.get("_workers", []):
         if not worker.is_alive() and worker.exitcode is not None:
             return _death(worker.exitcode)
-    return one_line(error)
+    return HUNG if isinstance(error, TrialDeadline) else one_line(error)
 
 
 def _death(exitcode: int) -> str:
@@ -38,6 +40,9 @@ def one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
+    text = f"{type(error).__name__}: {lines[0]}"
     if lines[0].startswith("Caught") and len(lines) > 1:
-        return f"{lines[-1]} (in a worker)"[:300]
-    return f"{type(error).__name__}: {lines[0]}"[:300]
+        text = f"{lines[-1]} (in a worker)"
+    if "shared memory(shm)" in text:
+        text = f"no shared memory left for a batch (is /dev/shm full?): {text}"
+    return text[:300]
