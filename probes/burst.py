@@ -107,6 +107,8 @@ class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """Cores kept busy by the target and its descendants."""
     other_cpu_cores: float | None = None
     """Cores kept busy by everything else on the machine."""
+    queued_share: float | None = None
+    """Part of the stretch in which the worst-off process of the target stood ready to run and had no CPU."""
     rss_bytes: int | None = None
     """Largest resident memory of the target's process tree; pages shared between processes count in each."""
     read_bytes: int | None = None

@@ -146,6 +146,7 @@ class Sampler:
             busy_s=busy_s,
             read_bytes=tree.read_bytes if tree else None,
             rss_bytes=tree.rss_bytes if tree else None,
+            queued_s=tree.queued_s if tree else {},
             throttled_s=throttling.throttled_s if throttling else None,
             gpu=self._gpu.read(),
         )

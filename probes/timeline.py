@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import attrgetter
 from statistics import fmean
@@ -37,6 +37,8 @@ class Tick:
     read_bytes: int | None = None
     rss_bytes: int | None = None
     throttled_s: float | None = None
+    queued_s: Mapping[int, float] = field(default_factory=dict)
+    """By pid: how long its main thread stood ready to run without a CPU."""
     gpu: Reading | None = None
 
 
@@ -69,7 +71,19 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
         rss_bytes=None if tree is None else _largest(tick.rss_bytes for tick in part),
         read_bytes=None if read is None else round(read * (end_s - start_s)),
         throttled_s=None if throttled is None else throttled * (end_s - start_s),
+        queued_share=_queued_share(part, start_s, end_s),
     )
+
+
+def _queued_share(ticks: Sequence[Tick], start_s: float, end_s: float) -> float | None:
+    """Return the part of a stretch the worst-off process stood ready to run without a CPU."""
+    shares = []
+    for pid in {pid for tick in ticks for pid in tick.queued_s}:
+        points = [(tick.time_s, tick.queued_s[pid]) for tick in ticks if pid in tick.queued_s]
+        grown = _growth(points, start_s, end_s)
+        if grown is not None:
+            shares.append(grown / (end_s - start_s))
+    return min(1.0, max(shares)) if shares else None
 
 
 def gpu_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> GpuUse:

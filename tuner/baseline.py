@@ -73,6 +73,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     of_ceiling: list[float] = []
     other_cpu_cores: float = 0.0
     """Median of the cores other processes kept busy meanwhile."""
+    queued_share: float | None = None
+    """Median part of the time in which the script stood ready to run and had no CPU (``None``: unknown)."""
     acknowledgements: list[Acknowledgement] = []
 
     @property
@@ -117,6 +119,7 @@ def from_run(run: Run, name: str, acknowledgements: Sequence[Acknowledgement] = 
         samples_per_s=rates,
         of_ceiling=metrics.ceiling_ratios(run),
         other_cpu_cores=neighbour_cores(run),
+        queued_share=queued_share(run),
         acknowledgements=list(acknowledgements),
     )
 
@@ -125,6 +128,13 @@ def neighbour_cores(run: Run) -> float:
     """Return the median of the cores that other processes kept busy during the user's bursts (0: unknown)."""
     known = [burst.host.other_cpu_cores for burst in metrics.user_bursts(run)]
     return median([cores for cores in known if cores is not None] or [0.0])
+
+
+def queued_share(run: Run) -> float | None:
+    """Return the median part of the user's bursts in which the script stood ready to run and had no CPU."""
+    shares = [burst.host.queued_share for burst in metrics.user_bursts(run)]
+    known = [share for share in shares if share is not None]
+    return median(known) if known else None
 
 
 def check_name(name: str) -> str:

@@ -14,7 +14,7 @@ from statistics import median
 import msgspec
 
 from gputune import metrics, stats
-from gputune.baseline import Baseline, fingerprint, neighbour_cores
+from gputune.baseline import Baseline, fingerprint, neighbour_cores, queued_share
 from gputune.errors import ExitCode
 from gputune.judging import Check, Verdict, judge
 from gputune.numbers import percent
@@ -29,6 +29,9 @@ interval that is added when a run is compared with a stored one. Adjacent pairs 
 QUIET_CORES = 0.3
 """Cores other processes may keep busy more than during the baseline before they count as a neighbour."""
 
+NEIGHBOUR_SLOWDOWN, SIBLING_SLOWDOWN = 0.15, 0.4
+"""How much slower code runs while others use the caches (measured: a sort beside a sort on the other core took
+2-14 % longer), or the other hardware thread of its core."""
 MOST_EXCUSED = 0.5
 """However busy the others were: what takes twice as long has another reason."""
 
@@ -111,8 +114,9 @@ def disturbance(run: Run, baseline: Baseline | None) -> float:
     """Return how much of its time the script may have lost to other processes; 0 when they were quiet.
 
     They cannot cost more than their part of the machine, beyond what they took during the baseline, nor much more
-    than the CPU time the script used itself: sharing a core fairly at most doubles that. A negative number says
-    that they were busier during the baseline, which flatters what is measured now.
+    than the CPU time the script used itself: sharing a core fairly at most doubles that. Where the kernel counts it,
+    they cannot cost more than the time the script stood in line for a CPU and the slowness of a shared machine. A
+    negative number says that they were busier during the baseline, which flatters what is measured now.
     """
     extra = neighbour_cores(run) - (baseline.other_cpu_cores if baseline else 0.0)
     cpus = run.machine.effective_cpus or run.machine.cpus
@@ -120,7 +124,12 @@ def disturbance(run: Run, baseline: Baseline | None) -> float:
         return 0.0
     own = [burst.host.cpu_cores for burst in metrics.user_bursts(run)]
     used = median([cores for cores in own if cores is not None] or [cpus])
-    return math.copysign(min(MOST_EXCUSED, abs(extra) / cpus, used), extra)
+    most = min(MOST_EXCUSED, abs(extra) / cpus, used)
+    queued = queued_share(run) if extra > 0 or baseline is None else baseline.queued_share
+    if queued is not None:
+        slower = SIBLING_SLOWDOWN if run.machine.threads_per_core > 1 else NEIGHBOUR_SLOWDOWN
+        most = min(most, queued + slower * used * min(1.0, abs(extra) / cpus))
+    return math.copysign(most, extra)
 
 
 def _regression(run: Run, requirement: Requirement, baseline: Baseline | None, confidence: float) -> list[Check]:

@@ -29,6 +29,13 @@ def test_other_cpu_is_what_neither_the_tree_nor_we_used() -> None:
     assert host_use(rounding, 0, 10).other_cpu_cores == 0.0
 
 
+def test_the_worst_off_process_says_how_long_the_target_stood_in_line_for_a_cpu() -> None:
+    ticks = [tick(0, queued_s={1: 5.0, 2: 0.0}), tick(5, queued_s={1: 5.5, 2: 2.0}), tick(10, queued_s={1: 6.0})]
+    assert host_use(ticks, 0, 10).queued_share == pytest.approx(0.4)  # process 2 stood 2 s of the 5 s it was seen
+    assert host_use(ticks, 6, 10).queued_share == pytest.approx(0.1)
+    assert host_use([tick(0), tick(10)], 0, 10).queued_share is None  # a kernel that does not count it
+
+
 def test_memory_is_the_largest_and_reads_are_the_sum() -> None:
     ticks = [tick(t, tree_cpu_s=0.0, rss_bytes=rss, read_bytes=100 * t) for t, rss in enumerate([5, 9, 7, 50])]
     use = host_use(ticks, 0.0, 2.0)

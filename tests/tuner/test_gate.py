@@ -157,6 +157,23 @@ def test_a_slow_down_that_a_neighbour_explains_is_not_held_against_the_script() 
     assert verdict(checks.run(slower=1.15, **idle), "max_regression = 5%", baseline()) is Verdict.FAIL
 
 
+def test_a_neighbour_explains_no_more_than_the_time_the_script_stood_in_line_for_a_cpu() -> None:
+    beside: dict[str, Any] = {"other_cores": 2.0, "own_cores": 0.4}  # of 8 CPUs
+    polite, rude = {**beside, "queued": 0.005}, {**beside, "queued": 0.2}
+    assert verdict(checks.run(slower=1.1, **polite), "max_regression = 5%", baseline()) is Verdict.FAIL
+    assert verdict(checks.run(slower=1.1, **rude), "max_regression = 5%", baseline()) is Verdict.INCONCLUSIVE
+    # What shares a core's units slows without ever making anyone stand in line.
+    shared = msgspec.structs.replace(factory.MACHINE, threads_per_core=2)
+    siblings = checks.run(slower=1.08, machine=shared, **polite)
+    assert verdict(siblings, "max_regression = 5%", baseline()) is Verdict.INCONCLUSIVE
+    # A baseline remembers how long its own script stood in line.
+    before = baseline(slower=1.2, **polite)
+    assert before.queued_share == pytest.approx(0.005)
+    assert verdict(checks.run(slower=1.21, **{**polite, "other_cores": 0.1}), "max_regression = 5%", before) is (
+        Verdict.PASS
+    )
+
+
 def test_a_baseline_recorded_beside_a_neighbour_does_not_hide_a_regression() -> None:
     before = baseline(slower=1.2, other_cores=2.0)  # the neighbour took a fifth of its speed
     found = gate.evaluate(checks.run(slower=1.1), [], before).checks[0]
