@@ -18,7 +18,7 @@ def burst(
     wait_s: float, other_cores: float = 0.1, own_cores: float = 1.0, queued: float | None = None, **values: Any
 ) -> Burst:
     made = factory.burst(purpose=Purpose.PROOF, step_s=STEP_S, wait_s=wait_s, batches=20, **values)
-    host = HostUse(cpu_cores=own_cores, other_cpu_cores=other_cores, queued_share=queued)
+    host = HostUse(cpu_cores=own_cores, other_cpu_cores=other_cores, queued_share=queued, worker_queued_share=queued)
     return msgspec.structs.replace(made, host=host)
 
 
