@@ -12,7 +12,8 @@ import msgspec
 from gputune import metrics, neighbours, stats
 from gputune._version import __version__
 from gputune.errors import InconclusiveError, RecordError, UsageError
-from gputune.record import Machine, Run, write_whole
+from gputune.files import write_whole
+from gputune.record import Machine, Run
 
 SCHEMA_VERSION = 1
 """1: first published form."""
