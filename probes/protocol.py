@@ -82,6 +82,16 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class DataFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or folder that the dataset names, as it was when the training loop began."""
+
+    path: str
+    """Absolute."""
+    bytes: int
+    modified_s: float
+    """Seconds since 1970."""
+
+
 class Knob(msgspec.Struct, frozen=True, kw_only=True):
     """A setting that the script declared with :func:`gputune.knob`."""
 
@@ -121,6 +131,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     loaders: list[LoaderSite]
     gates: list[Gate] = []
     knobs: list[Knob] = []
+    modules: list[str] = []
+    """Absolute paths of the script and of what it has imported from beside it or from the working directory."""
+    data: list[DataFile] = []
+    """Files and folders that the training dataset names."""
     startup_s: float = 0.0
     """From process start to the first batch."""
 

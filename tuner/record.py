@@ -52,6 +52,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     effective_cpus: float | None = None
     """The smallest of affinity and cgroup quota."""
     cpu_model: str = ""
+    threads_per_core: int = 1
+    """Hardware threads that share a core's units, as far as the machine tells."""
     memory_bytes: int | None = None
     memory_available_bytes: int | None = None
     shm_free_bytes: int | None = None
