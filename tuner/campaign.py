@@ -22,6 +22,7 @@ from gputune.probes.protocol import Hello, Length
 from gputune.probes.settings import Settings
 from gputune.record import Outcome, Recommendation, Run, Status, Trial
 from gputune.search import search
+from gputune.study import Store
 
 BASELINE_LENGTH = Length(warmup_batches=4, min_batches=40, min_s=3.0, max_s=8.0, precision=0.03)
 """Long enough to meet the slow samples of a heavy tail; a shorter one calls a starved loop healthy."""
@@ -57,7 +58,7 @@ class Campaign:
         self._bench, self._hello, self._options, self._listener = bench, hello, options, listener
         self._folder = folder
         self._own = hello.loader.settings
-        self._deadline_s = bench.now_s() + options.budget_s
+        self._deadline_s = bench.now_s() + max(0.0, options.budget_s - sum(run.phases_s.values()))
         self._knobs = knobs.choices(hello.knobs, options.knobs)
         self.run = msgspec.structs.replace(
             run,
@@ -75,9 +76,10 @@ class Campaign:
         Raises:
             gputune.errors.GputuneError: the target is gone; :attr:`run` holds what was learnt before.
         """
-        self._timed("baseline", self._baseline)
-        self._timed("ceiling", self._ceiling)
-        self._timed("diagnosis", self._diagnose)
+        # What an interrupted run has measured is not measured again.
+        for name, phase in (("baseline", self._baseline), ("ceiling", self._ceiling), ("diagnosis", self._diagnose)):
+            if getattr(self.run, name) is None:
+                self._timed(name, phase)
         if self._nothing_to_gain() and not self._knobs:
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
@@ -104,7 +106,8 @@ class Campaign:
         try:
             return phase()
         finally:
-            self._update(phases_s={**self.run.phases_s, name: self._bench.now_s() - before})
+            spent_s = self.run.phases_s.get(name, 0.0) + self._bench.now_s() - before
+            self._update(phases_s={**self.run.phases_s, name: spent_s})
 
     # -- phases -------------------------------------------------------------------------------------------------
 
@@ -154,10 +157,10 @@ class Campaign:
             self.run,
             self._options,
             deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
-            folder=None if self.run.trials else self._folder,
+            folder=self._folder,
         )
         result = search(self._bench, context, self._tried)
-        self._update(stopped_because=result.stopped_because)
+        self._update(stopped_because=result.stopped_because, front=result.pareto)
         return result.best
 
     def _try_knobs(self, base: Settings) -> Settings:
@@ -176,6 +179,8 @@ class Campaign:
             self._hello.knobs,
             self._knobs,
             deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
+            known=[trial for trial in self.run.trials if trial.settings.knobs],
+            store=Store(folder=self._folder),
             seed=self._options.seed,
             tell=self._tried,
         )

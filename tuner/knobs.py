@@ -17,8 +17,8 @@ from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Knob, Length
 from gputune.probes.settings import Settings
 from gputune.record import Trial
+from gputune.study import Store
 
-STUDY_NAME = "gputune-knobs"
 MAX_TRIALS = 12
 """Up to so many combinations are all tried; of more, single changes first and then what TPE proposes."""
 LENGTH = Length(min_batches=16, min_s=1.0, max_s=4.0, precision=0.015)
@@ -67,7 +67,8 @@ def search(
     values: Choices,
     *,
     deadline_s: float,
-    storage: optuna.storages.BaseStorage | None = None,
+    known: Sequence[Trial] = (),
+    store: Store = Store(),  # noqa: B008  a frozen value
     seed: int = 0,
     tell: Callable[[Proposal | Trial], None] = lambda event: None,
 ) -> Settings:
@@ -80,14 +81,20 @@ def search(
         knobs: what the script declared.
         values: see :func:`choices`.
         deadline_s: no trial begins later, on the clock of the bench.
-        storage: where the study is kept; memory without one.
+        known: trials of an earlier search of this run.
+        store: where the study is kept.
         seed: of the sampler.
         tell: told of each plan and each trial.
     """
     defaults = {known.name: known.choices[0] for known in knobs}
     fixed = any(defaults[name] not in values[name] for name in values)
     best, best_rate = base, 0.0 if fixed else stats.samples_per_s(base_burst)
-    for settings, trial, study in _proposals(defaults, values, base, storage, seed):
+    known = [trial for trial in known if trial.settings.replace(knobs=()) == base]
+    for earlier in known:
+        rate = stats.samples_per_s(earlier.burst) if earlier.burst else 0.0
+        best, best_rate = (earlier.settings, rate) if rate > (1 + WORTH) * best_rate else (best, best_rate)
+    tried = [defaults, *({**defaults, **trial.settings.knob_values} for trial in known)]
+    for settings, trial, study in _proposals(tried, values, base, store, seed):
         if bench.now_s() > deadline_s and best_rate:
             study.tell(trial, state=TrialState.FAIL)
             break
@@ -105,24 +112,28 @@ def search(
 
 
 def _proposals(
-    defaults: dict[str, Any], values: Choices, base: Settings, storage: Any, seed: int
+    tried: list[dict[str, Any]], values: Choices, base: Settings, store: Store, seed: int
 ) -> Iterator[tuple[Settings, optuna.trial.Trial, optuna.Study]]:
     """Give settings with combinations not seen before: single changes first."""
+    defaults, seen = tried[0], list(tried)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
     study = optuna.create_study(
-        study_name=STUDY_NAME, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
+        study_name=f"{store.name}-knobs",
+        storage=store.open(),
+        sampler=sampler,
+        direction="maximize",
+        load_if_exists=True,
     )
     combinations = [dict(zip(values, picked, strict=True)) for picked in product(*values.values())]
     combinations.sort(key=lambda picked: sum(picked[name] != defaults[name] for name in picked))
-    changes = [picked for picked in combinations if picked != defaults]
+    changes = [picked for picked in combinations if picked not in seen]
     if len(changes) > MAX_TRIALS:
         changes = [p for p in changes if sum(p[name] != defaults[name] for name in p) == 1]
     for picked in islice(changes, MAX_TRIALS):
         study.enqueue_trial(picked)
-    seen = [defaults]
     for _ in range(4 * MAX_TRIALS):
-        if len(seen) > min(MAX_TRIALS, len(combinations) - (defaults in combinations)):
+        if len(seen) > MAX_TRIALS or all(picked in seen for picked in combinations):
             return
         trial = study.ask()
         picked = {name: trial.suggest_categorical(name, offered) for name, offered in values.items()}

@@ -18,6 +18,7 @@ from gputune.probes.protocol import Knob, Length
 from gputune.probes.settings import Settings
 from gputune.record import Recommendation, Trial
 from gputune.script import parse
+from gputune.study import Store
 from gputune.target_bench import TargetBench
 
 TARGET = Path(__file__).parents[1] / "targets" / "knobs.py"
@@ -91,11 +92,11 @@ def test_a_wrong_name_or_value_says_what_the_script_declares(restrict, message):
         knobs.choices([DEPTH], restrict)
 
 
-def test_the_study_with_its_failed_trials_can_be_kept():
-    storage = optuna.storages.InMemoryStorage()
+def test_the_study_with_its_failed_trials_is_kept_in_the_runs_folder(tmp_path):
+    store = Store(folder=tmp_path)
     burst = factory.burst(OWN, step_s=0.035, wait_s=0.0, spread=0.0)
-    knobs.search(ByKnob(), OWN, burst, [DEPTH], knobs.choices([DEPTH], {}), deadline_s=1e9, storage=storage)
-    study = optuna.load_study(study_name=knobs.STUDY_NAME, storage=storage)
+    knobs.search(ByKnob(), OWN, burst, [DEPTH], knobs.choices([DEPTH], {}), deadline_s=1e9, store=store)
+    study = optuna.load_study(study_name="gputune-knobs", storage=store.open())
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL"]
 
 
