@@ -217,8 +217,8 @@ def load(path: Path) -> Run:
         )
     try:
         return msgspec.json.decode(data, type=Run)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise RecordError(f"{file} is no gputune run: {error}") from error
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise RecordError(f"{file} is no gputune run: {_one_line(error)}") from error
 
 
 def read_bounded(file: Path) -> bytes:
@@ -242,8 +242,12 @@ def _peek(data: bytes, file: Path) -> int:
 
     try:
         return msgspec.json.decode(data, type=Head).schema_version
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise RecordError(f"{file} is no gputune run: {error}") from error
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise RecordError(f"{file} is no gputune run: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def schema() -> dict[str, Any]:

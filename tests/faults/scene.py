@@ -124,6 +124,8 @@ class Scene:
         """
         err = self.err
         seen = next((line.strip() for line in err.splitlines() if words in line), "")
+        if not seen and words in (text := " ".join(err.split())):  # broken over lines
+            seen = text[text.rindex(". ", 0, text.index(words)) + 2 :]
         assert seen, f"nobody said {words!r}:\n{err}"
         for frames in OUR_FRAMES:
             assert f'File "{frames}' not in err
