@@ -176,9 +176,7 @@ class Campaign:
                 ratio=found.ratio,
                 low=found.low,
                 high=found.high,
-                reproducibility=proof.reproducibility(
-                    self._own, best, self._hello.loader, proof.sameness(found.pairs)
-                ),
+                reproducibility=proof.reproducibility(self._own, best, self._hello.loader, proof.sameness(found.pairs)),
             ),
         )
 

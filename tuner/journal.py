@@ -10,7 +10,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 
-class PatientFile(JournalFileBackend):  # type: ignore[misc]
+class PatientFile(JournalFileBackend):
     """A journal file that goes on in memory from the first entry that cannot be written."""
 
     _kept: list[dict[str, Any]] | None = None

@@ -190,9 +190,14 @@ def load(path: Path) -> Run:
             "upgrade gputune: pip install -U gputune",
         )
     try:
-        return msgspec.json.decode(data, type=Run)
+        run = msgspec.json.decode(data, type=Run)
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise RecordError(f"{file} is no gputune run: {_one_line(error)}") from error
+    from gputune.consistency import problem  # it knows this module
+
+    if wrong := problem(run):
+        raise RecordError(f"{file} is no gputune run: {wrong}")
+    return run
 
 
 def _peek(data: bytes, file: Path) -> int:

@@ -186,9 +186,7 @@ class Measurer:
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.begin()
 
-    def _swap(
-        self, iterator: Any, attached: Attached, original: Callable[[Any], Any], builder: BurstBuilder
-    ) -> None:
+    def _swap(self, iterator: Any, attached: Attached, original: Callable[[Any], Any], builder: BurstBuilder) -> None:
         """Put the order's settings into effect, and see first whether they bring the user's samples."""
         order = builder.order
         self._samples.begin()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fault_table import FaultTable  # noqa: E402  its folder has just been put on the path
-from scene import Scene  # noqa: E402
+from fault_table import FaultTable
+from scene import Scene
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -57,7 +57,7 @@ def test_a_full_shared_memory_is_a_failed_trial(scene, private_mounts, how, faul
 
 @pytest.fixture
 def limited_group() -> Iterator[list[str]]:
-    """A command prefix that runs a command in a control group with little memory; without one, with a limit of its own."""
+    """A prefix that runs a command in a control group with little memory, or else under a limit of its own."""
     group = _new_group()
     if group is None:
         yield ["prlimit", f"--data={LIMIT_BYTES}"]

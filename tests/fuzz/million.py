@@ -1,4 +1,6 @@
-"""A million hostile inputs through every door: ``python tests/fuzz/million.py [--inputs N] [--seed S] [--output FILE]``.
+"""A million hostile inputs through every door.
+
+    python tests/fuzz/million.py [--inputs N] [--seed S] [--output FILE]
 
 Prints what was fed, accepted and refused. An input that crashes is printed with the seed that made it.
 """
@@ -6,6 +8,7 @@ Prints what was fed, accepted and refused. An input that crashes is printed with
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 import traceback
@@ -41,14 +44,14 @@ def main() -> int:
     arguments = parser.parse_args()
     with temporary() as folder:
         surfaces, guard = Surfaces(Path(folder)).all, Guard(folder)
-        share = -(-arguments.inputs // len(surfaces))
-        lines, failed = [f"{'door':<14}{'inputs':>10}{'accepted':>10}{'refused':>10}{'crashed':>9}{'seconds':>9}"], 0
+        whole = sum(surface.share for surface in surfaces)
+        lines, failed = [f"{'door':<16}{'inputs':>10}{'accepted':>10}{'refused':>10}{'crashed':>9}{'seconds':>9}"], 0
         for surface in surfaces:
-            began = time.monotonic()
+            share, began = math.ceil(arguments.inputs * surface.share / whole), time.monotonic()
             accepted, crashed = fuzz(surface, guard, share, arguments.seed)
             took_s = time.monotonic() - began
             refused = share - accepted - len(crashed)
-            lines.append(f"{surface.name:<14}{share:>10}{accepted:>10}{refused:>10}{len(crashed):>9}{took_s:>9.1f}")
+            lines.append(f"{surface.name:<16}{share:>10}{accepted:>10}{refused:>10}{len(crashed):>9}{took_s:>9.1f}")
             print(*(lines if len(lines) == 2 else lines[-1:]), sep="\n", flush=True)
             for data, trace in crashed[:3]:
                 print(f"{surface.name} crashed on {data[:300]!r}\n{trace}", file=sys.stderr)

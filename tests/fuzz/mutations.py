@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from typing import Any
@@ -50,7 +51,7 @@ class Mutator:
         while True:
             keys = list(here) if isinstance(here, dict) else range(len(here)) if isinstance(here, list) else ()
             if not keys:
-                return self._random.choice(VALUES)
+                return self._value()
             key = self._random.choice(keys)
             if isinstance(here[key], (dict, list)) and here[key] and self._random.random() < 0.7:
                 here = here[key]
@@ -61,13 +62,18 @@ class Mutator:
     def _change(self, here: Any, key: Any) -> None:
         how = self._random.random()
         if how < 0.6:
-            here[key] = self._random.choice(VALUES)
+            here[key] = self._value()
         elif how < 0.75:
             del here[key]
         elif isinstance(here, dict):
-            here[self._random.choice(("", "x", "schema_version", "settings", str(key) + "_"))] = here[key]
+            here[self._random.choice(("", "x", "schema_version", "settings", str(key) + "_"))] = copy.deepcopy(
+                here[key]
+            )
         else:
-            here.extend([here[key]] * self._random.choice((1, 100)))
+            here.extend(copy.deepcopy(here[key]) for _ in range(self._random.choice((1, 100))))
+
+    def _value(self) -> Any:
+        return copy.deepcopy(self._random.choice(VALUES))
 
     def _damage(self, data: bytearray) -> None:
         at = self._random.randrange(len(data) + 1)

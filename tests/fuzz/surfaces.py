@@ -6,6 +6,7 @@ comes out of it is a bug.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import tempfile
@@ -16,12 +17,13 @@ from typing import Any, NamedTuple
 import msgspec
 import run_factory
 
-from gputune import baseline, config, record
+from gputune import baseline, config, export, record, report
 from gputune.errors import GputuneError
 from gputune.export import json as json_export
 from gputune.export import toml as toml_export
 from gputune.export import yaml as yaml_export
 from gputune.probes import protocol
+from gputune.probes.burst import Burst
 from gputune.probes.channel import Channel, ChannelClosed, ChannelTimeout
 from gputune.probes.settings import Settings
 
@@ -33,6 +35,8 @@ class Surface(NamedTuple):
     feed: Callable[[bytes], bool]
     seeds: list[bytes]
     """Valid inputs to start mutations from."""
+    share: float = 1.0
+    """Of the inputs, relative to other doors: rendering takes milliseconds, decoding microseconds."""
 
 
 class Surfaces:
@@ -44,9 +48,11 @@ class Surfaces:
         settings = Settings.make(num_workers=4)
         exported = config.Config(loaders=[config.LoaderConfig(file="/a.py", line=3, settings=settings)])
         held = baseline.from_run(run, "main")
+        run = _short(run)
         frames = [_frame(message) for message in _events(run)]
         self.all = [
             Surface("run.json", self._from_file(record.load), [record.dump(run)]),
+            Surface("views of a run", self._from_file(_shown), [record.dump(run)], share=0.05),
             Surface("baseline", self._from_file(baseline.load), [msgspec.json.encode(held)]),
             Surface("config .json", _config(".json"), [json_export.text(exported).encode()]),
             Surface("config .yaml", _config(".yaml"), [yaml_export.text(exported).encode()]),
@@ -72,9 +78,20 @@ def _accepted(step: Callable[[], Any]) -> bool:
     try:
         step()
     except GputuneError as error:
-        assert "\n" not in str(error), f"more than one line: {error}"
-        return False
-    return True
+        said = str(error)
+    else:
+        return True
+    assert "\n" not in said, f"more than one line: {said}"
+    return False
+
+
+def _shown(file: Path) -> None:
+    """Load a run and render it every way there is."""
+    run = record.load(file)
+    for name in (*report.FORMATS, *export.FORMATS):
+        form = report.FORMATS.get(name) or export.FORMATS[name]
+        with contextlib.suppress(GputuneError):  # a form may refuse a run; the others must still be tried
+            form.render(run)
 
 
 def _config(suffix: str) -> Callable[[bytes], bool]:
@@ -98,6 +115,20 @@ def _frames(data: bytes, kind: Any) -> bool:
         return count > 0
     finally:
         channel.close()
+
+
+def _short(run: record.Run) -> record.Run:
+    """Return the run with few measurements, so that a million of its kind are read in minutes."""
+
+    def cut(burst: Burst | None) -> Burst | None:
+        if burst is None:
+            return None
+        series = {name: getattr(burst, name)[:2] for name in ("period_s", "wait_s", "samples", "ready", "workers")}
+        return msgspec.structs.replace(burst, **series, stalls=burst.stalls[:1])
+
+    trials = [msgspec.structs.replace(trial, burst=cut(trial.burst)) for trial in run.trials[:2]]
+    thin = {"baseline": cut(run.baseline), "ceiling": cut(run.ceiling), "diagnosis": cut(run.diagnosis)}
+    return msgspec.structs.replace(run, **thin, trials=trials, proof=None)
 
 
 def _frame(message: msgspec.Struct) -> bytes:

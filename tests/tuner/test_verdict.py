@@ -106,7 +106,7 @@ def test_a_verdict_has_no_holes_and_survives_storage(name: str) -> None:
 def test_a_setting_that_would_change_the_samples_is_named_once_with_what_to_do() -> None:
     reason = "vetoed: the samples change (3 of 4 batches came with other values): open it in __getitem__"
     vetoed = [
-        factory.trial(number, Settings.make(num_workers=number), "why", infeasible=Infeasible(
+        record.Trial(number=number, phase="search", settings=Settings.make(num_workers=number), infeasible=Infeasible(
             settings=Settings.make(num_workers=number), purpose=Purpose.TRIAL, reason=reason))
         for number in (2, 4)
     ]  # fmt: skip
