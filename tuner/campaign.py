@@ -209,7 +209,7 @@ class Campaign:
                 ratio=found.ratio,
                 low=found.low,
                 high=found.high,
-                reproducibility=proof.reproducibility(self._own, best, self._hello.loader),
+                reproducibility=proof.reproducibility(self._own, best, self._hello.loader, proof.sameness(found.pairs)),
             ),
         )
 

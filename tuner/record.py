@@ -197,9 +197,14 @@ def load(path: Path) -> Run:
             "upgrade gputune: pip install -U gputune",
         )
     try:
-        return msgspec.json.decode(data, type=Run)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise RecordError(f"{file} is no gputune run: {error}") from error
+        run = msgspec.json.decode(data, type=Run)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"{file} is no gputune run: {_one_line(error)}") from error
+    from gputune.consistency import problem  # it knows this module
+
+    if wrong := problem(run):
+        raise RecordError(f"{file} is no gputune run: {wrong}")
+    return run
 
 
 def _peek(data: bytes, file: Path) -> int:
@@ -208,8 +213,12 @@ def _peek(data: bytes, file: Path) -> int:
 
     try:
         return msgspec.json.decode(data, type=Head).schema_version
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise RecordError(f"{file} is no gputune run: {error}") from error
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"{file} is no gputune run: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def schema() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 from gputune.probes.agent.hooks import HUNG, TrialDeadline
+from gputune.probes.agent.samples import SamplesChanged
 
 _HINTS = {
     signal.SIGKILL: "out of memory?",
@@ -21,6 +22,8 @@ def explain(iterator: Any, error: Exception) -> str:
         iterator: the loader iterator as the failure left it.
         error: what torch or the user's code raised; a dead worker often shows as a broken connection.
     """
+    if isinstance(error, SamplesChanged):
+        return str(error)
     for worker in iterator.__dict__.get("_workers", []):
         if not worker.is_alive() and worker.exitcode is not None:
             return _death(worker.exitcode)

@@ -29,9 +29,10 @@ def assert_trial_failed(scene, reason: str) -> None:
     ("how", "fault", "words"),
     [
         ("worker-killed", "worker killed by SIGKILL", "a worker was killed by SIGKILL"),
-        ("worker-hangs", "dataset that hangs in a worker", "deadline"),
-        ("worker-deadlock", "deadlock on a lock in a worker", "deadline"),
-        ("worker-unpicklable", "result that cannot be pickled", "deadline"),
+        ("worker-hangs", "dataset that hangs in a worker", "no batch before the deadline"),
+        ("worker-deadlock", "deadlock on a lock in a worker", "no batch before the deadline"),
+        ("worker-shared-file", "wrong bytes: a file shared between forked workers", "vetoed: the samples change"),
+        ("worker-unpicklable", "result that cannot be pickled", "no batch before the deadline"),
     ],
 )
 def test_a_fault_in_a_worker_is_a_failed_trial(scene, how, fault, words):
@@ -56,7 +57,7 @@ def test_a_full_shared_memory_is_a_failed_trial(scene, private_mounts, how, faul
 
 @pytest.fixture
 def limited_group() -> Iterator[list[str]]:
-    """A command prefix that runs a command in a control group with little memory; without one, with a limit of its own."""
+    """A prefix that runs a command in a control group with little memory, or else under a limit of its own."""
     group = _new_group()
     if group is None:
         yield ["prlimit", f"--data={LIMIT_BYTES}"]

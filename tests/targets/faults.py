@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 
 how = sys.argv[1] if len(sys.argv) > 1 else "nothing"
 lock = threading.Lock()
+shared_fd = -1
 STEP_S, SAMPLE_S = 0.004, 0.002
 
 
@@ -52,6 +53,10 @@ class Records(Dataset):
 
     def __getitem__(self, i):
         time.sleep(SAMPLE_S)
+        if how == "worker-shared-file":
+            os.lseek(shared_fd, 4 * (i % 1000), os.SEEK_SET)
+            time.sleep(SAMPLE_S)
+            return torch.full((8,), float(int.from_bytes(os.read(shared_fd, 4), "little"))), i
         if get_worker_info() is not None:
             suffer_in_worker()
             if how == "worker-unpicklable":
@@ -110,6 +115,10 @@ def train():
 
 
 if __name__ == "__main__":
+    if how == "worker-shared-file":
+        with open("records.bin", "wb") as records:
+            records.write(b"".join(number.to_bytes(4, "little") for number in range(1000)))
+        shared_fd = os.open("records.bin", os.O_RDONLY)
     if how == "slow-start":
         time.sleep(10000)
     while True:

@@ -19,7 +19,9 @@ def test_a_writer_that_changes_every_file_has_changed_none(
     drive, make_project, user, picture, targets, assert_nothing_left, writer
 ):
     if WRITERS[writer]:
-        pytest.importorskip(WRITERS[writer], reason=f"{WRITERS[writer]} is not installed: pip install 'gputune[faults]'")
+        pytest.importorskip(
+            WRITERS[writer], reason=f"{WRITERS[writer]} is not installed: pip install 'gputune[faults]'"
+        )
     tree = make_project(user)
     add_library_files(tree, nobody=user)
     before = picture(tree.parent)
