@@ -72,9 +72,8 @@ def reproducibility(
     """Return, in one sentence, what a change of settings does to the samples the model sees, and how that is known."""
     changed = user.differences(candidate)
     knobs = [name for name in changed if name in {**user.knob_values, **candidate.knob_values}]
-    if knobs:
-        return f"{_reproducibility(changed, loader, sameness)}; what {', '.join(knobs)} changes about them is the script's own"
-    return _reproducibility(changed, loader, sameness)
+    said = _reproducibility(changed, loader, sameness)
+    return f"{said}; what {', '.join(knobs)} changes about them is the script's own" if knobs else said
 
 
 def _reproducibility(changed: Collection[str], loader: LoaderSite, sameness: Sameness) -> str:
