@@ -1,18 +1,19 @@
 """Profiles small scripts with one injected fault each and prints which cause was named, and at what cost.
 
-Run: python benchmarks/causes.py [--runs 5] [--held-out] [--only NAME ...] [--calm WRAPPER] [--write]
+Run: python benchmarks/causes.py [--runs 5] [--held-out] [--only NAME ...] [--seconds 150] [--write]
 
 The truth is not gputune's: each script is timed by itself, with its fault and without it. A row is right when every
 run named the injected cause (and its place, where there is a culprit) and said within 20 % what it costs. Every run
-is a file under ``--parts``; what is there already is not measured again, so a long matrix can be made in pieces.
+is a file under ``--parts``; what is there already is not measured again, so a long matrix can be made in pieces:
+with ``--seconds`` nothing new is begun after that time, and what is missing is left for the next call.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -38,17 +39,21 @@ WORTH_FINDING = 0.10
 DRAWS = 5
 
 
+class TimeIsOver(Exception):
+    """What is missing is left for the next call."""
+
+
 class Bench:
     """Runs the scripts, each alone, and keeps what came out.
 
     Args:
         parts: folder of the files that hold one result each.
         python: interpreter with torch and tensorboard.
-        calm: command in front of each measurement, which gives it the machine.
+        seconds: no measurement is begun later than this.
     """
 
-    def __init__(self, parts: Path, python: str, calm: list[str]) -> None:
-        self._parts, self._python, self._calm = parts, python, calm
+    def __init__(self, parts: Path, python: str, seconds: float) -> None:
+        self._parts, self._python, self._until_s = parts, python, time.monotonic() + seconds
         parts.mkdir(parents=True, exist_ok=True)
         self._env = os.environ | {"CAUSES_RECORDS": str(parts.absolute() / "records.bin")}
 
@@ -56,6 +61,8 @@ class Bench:
         """Return a stored part, or measure and store it."""
         file = self._parts / f"{name}.json"
         if not file.exists():
+            if time.monotonic() > self._until_s:
+                raise TimeIsOver(name)
             file.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
         return json.loads(file.read_text(encoding="utf-8"))
 
@@ -67,7 +74,7 @@ class Bench:
     def _rate(self, fault: str, amounts: Amounts, cured: bool) -> float:
         flags = ["--seconds", str(TRUTH_S), *(["--cured"] if cured else [])]
         with tempfile.TemporaryDirectory(prefix="causes-", dir=self._parts) as folder:
-            command = [*self._calm, self._python, *self._script(fault, amounts), *flags]
+            command = [self._python, *self._script(fault, amounts), *flags]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=self._env)
         if done.returncode:
             raise SystemExit(f"{fault} failed by itself: {done.stderr.strip()[-400:]}")
@@ -79,7 +86,7 @@ class Bench:
             file = Path(folder) / "run.json"
             search = ["--budget", "25"] if fault in SEARCHED else ["--no-search"]
             profile = ["-m", "gputune", "profile", "--quiet", *search, "--json", str(file)]
-            command = [*self._calm, self._python, *profile, *self._script(fault, amounts)]
+            command = [self._python, *profile, *self._script(fault, amounts)]
             for _ in range(ATTEMPTS):
                 done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, env=self._env)
                 if "another gputune campaign" not in done.stderr:
@@ -117,6 +124,20 @@ class Bench:
         return amounts, truth
 
 
+def measure(bench: Bench, fault: str, number: int, row: dict[str, Any], *, held_out: bool) -> None:
+    """Add one run to a row."""
+    if held_out:
+        kind, (amounts, truth) = "held_out", bench.held_out(fault)
+    else:
+        kind, amounts = "tuned", TUNED[fault]
+        truth = bench.kept(f"tuned-{fault}-truth", lambda: bench.truth(fault, amounts))
+    run = bench.kept(f"{kind}-{fault}-{number}", lambda: bench.diagnosed(fault, amounts))
+    row.update(amounts=asdict(amounts), truth=truth)
+    row["runs"].append(run)
+    said = f"{run['cause']:18s}{run.get('cost', 0):6.1%} (truth {truth['cost']:.1%})"
+    print(f"{number} {fault:27s}{said}", flush=True)
+
+
 def main() -> None:
     """Measure what is missing, print the matrix, write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,28 +145,22 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="amounts drawn at random instead of the usual ones")
     parser.add_argument("--only", nargs="*", default=list(TUNED), choices=list(TUNED), metavar="NAME")
     parser.add_argument("--parts", type=Path, default=Path.home() / ".cache" / "gputune-causes")
-    parser.add_argument("--calm", type=shlex.split, default=[], help="command in front of each measurement")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no measurement after this long")
     parser.add_argument("--write", action="store_true", help="write results/reference/causes.json")
     parser.add_argument("--python", default=sys.executable, help="interpreter with torch (and tensorboard)")
     arguments = parser.parse_args()
     bench, kind = (
-        Bench(arguments.parts, arguments.python, arguments.calm),
+        Bench(arguments.parts, arguments.python, arguments.seconds),
         "held_out" if arguments.held_out else "tuned",
     )
     measured: dict[str, Any] = {}
-    for number in range(arguments.runs):
-        for fault in arguments.only:
-            if arguments.held_out:
-                amounts, truth = bench.held_out(fault)
-            else:
-                amounts = TUNED[fault]
-                truth = bench.kept(f"{kind}-{fault}-truth", lambda f=fault, a=amounts: bench.truth(f, a))
-            run = bench.kept(f"{kind}-{fault}-{number}", lambda f=fault, a=amounts: bench.diagnosed(f, a))
-            row = measured.setdefault(fault, {"amounts": asdict(amounts), "truth": truth, "runs": []})
-            row["runs"].append(run)
-            print(
-                f"{number} {fault:27s}{run['cause']:18s}{run.get('cost', 0):6.1%} of {truth['cost']:6.1%}", flush=True
-            )
+    try:
+        for number in range(arguments.runs):
+            for fault in arguments.only:
+                measure(bench, fault, number, measured.setdefault(fault, {"runs": []}), held_out=arguments.held_out)
+    except TimeIsOver as missing:
+        print(f"to be continued with {missing}")
+        raise SystemExit(75) from None
     rows = judged_rows(measured)
     print(shown(rows))
     if arguments.write:

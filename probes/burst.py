@@ -111,6 +111,8 @@ class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """Largest resident memory of the target's process tree; pages shared between processes count in each."""
     read_bytes: int | None = None
     """Bytes the tree read from storage."""
+    asked_bytes: int | None = None
+    """Bytes the tree asked for in reading calls; what storage did not bring came out of the page cache."""
     throttled_s: float | None = None
     """CPU time denied by the control group's quota, summed over CPUs."""
 

@@ -145,6 +145,7 @@ class Sampler:
             own_cpu_s=own_cpu_s,
             busy_s=busy_s,
             read_bytes=tree.read_bytes if tree else None,
+            asked_bytes=tree.asked_bytes if tree else None,
             rss_bytes=tree.rss_bytes if tree else None,
             throttled_s=throttling.throttled_s if throttling else None,
             gpu=self._gpu.read(),

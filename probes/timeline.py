@@ -35,6 +35,7 @@ class Tick:
     busy_s: float | None = None
     """CPU time of everything on the machine."""
     read_bytes: int | None = None
+    asked_bytes: int | None = None
     rss_bytes: int | None = None
     throttled_s: float | None = None
     gpu: Reading | None = None
@@ -59,6 +60,7 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
     busy = _rate(part, "busy_s", start_s, end_s)
     own = _rate(part, "own_cpu_s", start_s, end_s)
     read = _rate(part, "read_bytes", start_s, end_s)
+    asked = _rate(part, "asked_bytes", start_s, end_s)
     throttled = _rate(part, "throttled_s", start_s, end_s)
     other = None
     if tree is not None and busy is not None and own is not None:
@@ -68,6 +70,7 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
         other_cpu_cores=other,
         rss_bytes=None if tree is None else _largest(tick.rss_bytes for tick in part),
         read_bytes=None if read is None else round(read * (end_s - start_s)),
+        asked_bytes=None if asked is None else round(asked * (end_s - start_s)),
         throttled_s=None if throttled is None else throttled * (end_s - start_s),
     )
 

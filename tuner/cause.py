@@ -22,6 +22,8 @@ class Cause(Enum):
     """Each sample waits for storage or network."""
     BANDWIDTH = "bandwidth"
     """Storage or network gives no more however many ask."""
+    COLD_CACHE = "cold_cache"
+    """Samples come off the disk although the data set would fit into memory: the first pass over it."""
     SLOW_SAMPLES = "slow_samples"
     QUEUE = "queue"
     """Handing batches over costs more than making them."""

@@ -6,7 +6,7 @@ Advice is phrased with its context and never names what the user already does: c
 from __future__ import annotations
 
 from gputune.described import place
-from gputune.numbers import percent, plain_rate, plural, rate, seconds, times
+from gputune.numbers import percent, plain_rate, plural, rate, seconds, size, times
 from gputune.probes.protocol import LoaderSite
 from gputune.probes.settings import Settings
 from gputune.words import LINE_NAMES
@@ -54,6 +54,14 @@ def unexplained_wait(workers: int, capacity: float | None) -> str:
     return (
         f"The {plural(workers, 'worker')} could make {rate(capacity)}, yet the loop waits: time goes into "
         "handing batches over (queue, unpickling, memory), not into making them."
+    )
+
+
+def cold_cache(misses: float, data_set_bytes: float, memory_bytes: float) -> str:
+    """Return why the first pass over a data set is slow."""
+    return (
+        f"{percent(misses)} of what it reads comes off the disk, not out of memory; the data set (about "
+        f"{size(data_set_bytes)}) fits into memory ({size(memory_bytes)} free), so later passes find it there."
     )
 
 
@@ -120,6 +128,7 @@ def loading_advice(cause: str, settings: Settings) -> str:
         "cores": "cache decoded samples, shrink them beforehand, or move the costly transform to the GPU",
         "bandwidth": "more workers cannot help: read less (smaller or compressed files) or from faster storage",
         "storage": "more requests at a time: more workers, or threads within each",
+        "cold_cache": "read the files once before training starts, or judge by the second epoch; more workers hide it",
         "queue": "hand over fewer, larger objects: larger batches, tensors instead of Python objects",
         "slow_samples": "in_order=False (changes the order), or a deeper queue",
     }.get(cause, "")

@@ -10,6 +10,9 @@ from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
 from gputune.record import Run
 
+MIN_READ_BYTES = 4096
+"""A sample that reads less than a page from files says nothing about storage."""
+
 
 def is_healthy(now: float, ceiling: float) -> bool:
     """Whether free data would gain too little to matter (:data:`gputune.stats.HEADROOM_WORTH_TUNING`)."""
@@ -64,3 +67,24 @@ def collate_share(burst: Burst) -> float | None:
     """Return collation's part of service time."""
     total_s = sum(batch.fetch_s + batch.collate_s for batch in burst.workers)
     return sum(batch.collate_s for batch in burst.workers) / total_s if total_s > 0 else None
+
+
+def cache_misses(burst: Burst) -> float | None:
+    """Return which part of the bytes asked for came off storage, 0 to 1 (``None``: not known, or hardly any read).
+
+    Files mapped into memory are read without asking; what storage brings for them counts as missed.
+    """
+    stored, asked = burst.host.read_bytes, burst.host.asked_bytes
+    if stored is None or asked is None or max(stored, asked) < MIN_READ_BYTES * max(1, sum(burst.samples)):
+        return None
+    return min(1.0, stored / max(asked, stored))
+
+
+def data_set_bytes(burst: Burst, length: int | None) -> float | None:
+    """Return how much a data set of ``length`` samples holds on disk, going by what a burst read of it."""
+    stored, asked = burst.host.read_bytes, burst.host.asked_bytes
+    if not length or stored is None or asked is None or not burst.period_s or sum(burst.samples) == 0:
+        return None
+    # Workers fetch at the rate the loop consumes; the burst's wall time holds more than its measured batches.
+    consumed = sum(burst.samples) * (burst.end_s - burst.start_s) / sum(burst.period_s)
+    return max(stored, asked) / max(1.0, consumed) * length

@@ -23,6 +23,10 @@ LIBRARY_THREADS = 1.5
 """CPU time of a whole worker over that of its fetching thread from which library threads are at work."""
 SATURATED = 0.85
 """Part of the effective cores in use from which they count as all busy."""
+MISSED = 0.3
+"""Part of the bytes read that must come off storage before the page cache is called cold."""
+FITS = 0.8
+"""Part of the available memory that a data set may take to stay in the page cache."""
 FLAT = 0.4
 """Capacity that grows with less than this power of the number of workers is limited by what they share."""
 
@@ -68,6 +72,7 @@ def _numbers(base: Burst) -> dict[str, float]:
         "tail_factor": evidence.tail_factor(base),
         "library_threads": evidence.library_threads(base),
         "collate_share": evidence.collate_share(base),
+        "cache_misses": evidence.cache_misses(base),
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -88,7 +93,17 @@ def _cause(run: Run, base: Burst, ceiling: float) -> tuple[Cause, str]:
     cause = _too_slow(run, base, ceiling)
     waiting_for = "a free core" if cause in _COMPUTING else "storage or the network"
     of_which = cause_words.cpu_or_waiting(share, waiting_for)
-    return cause, cause_words.too_few_workers(workers, service_s, of_which, capacity, ceiling)
+    sentence = cause_words.too_few_workers(workers, service_s, of_which, capacity, ceiling)
+    return cause, f"{sentence} {_cold(run, base)}" if cause is Cause.COLD_CACHE else sentence
+
+
+def _cold(run: Run, base: Burst) -> str:
+    misses, memory = evidence.cache_misses(base), run.machine.memory_available_bytes
+    size = evidence.data_set_bytes(base, run.loader.dataset_length if run.loader else None)
+    assert misses is not None
+    assert size is not None
+    assert memory is not None
+    return cause_words.cold_cache(misses, size, memory)
 
 
 def _too_slow(run: Run, base: Burst, ceiling: float) -> Cause:
@@ -98,6 +113,8 @@ def _too_slow(run: Run, base: Burst, ceiling: float) -> Cause:
     if threads is not None and threads >= LIBRARY_THREADS and busy:
         return Cause.OVERSUBSCRIPTION
     if share is not None and share < CPU_BOUND_SHARE and not (busy and share >= _even_share(run, base)):
+        if _is_cold(run, base):
+            return Cause.COLD_CACHE
         return Cause.BANDWIDTH if _is_flat(run, base) else Cause.STORAGE
     cores_needed, cpus = evidence.needs(base, ceiling)[1], run.machine.effective_cpus
     return Cause.CORES if cores_needed and cpus and cores_needed > cpus else Cause.CPU
@@ -112,6 +129,13 @@ def _even_share(run: Run, base: Burst) -> float:
     """Return the part of a core each worker can expect beside the training thread and other programs."""
     left = (run.machine.effective_cpus or 1.0) - (base.host.other_cpu_cores or 0.0)
     return FAIR_SHARE * min(1.0, max(0.2, left) / (base.settings.num_workers + 1))
+
+
+def _is_cold(run: Run, base: Burst) -> bool:
+    """Whether samples come off storage that memory could hold, so that later passes will find them there."""
+    misses, memory = evidence.cache_misses(base), run.machine.memory_available_bytes
+    size = evidence.data_set_bytes(base, run.loader.dataset_length if run.loader else None)
+    return misses is not None and misses >= MISSED and bool(size and memory and size < FITS * memory)
 
 
 def _is_flat(run: Run, base: Burst) -> bool:
