@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import figures
+import priority
 from causes_matrix import judged_rows, shown
 from faults.amounts import HELD_OUT_SEED, TUNED, Amounts, drawn
 
@@ -75,7 +75,7 @@ class Bench:
         flags = ["--seconds", str(TRUTH_S), *(["--cured"] if cured else [])]
         with tempfile.TemporaryDirectory(prefix="causes-", dir=self._parts) as folder:
             command = [self._python, *self._script(fault, amounts), *flags]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=self._env)
+            done = priority.run(command, cwd=folder, timeout_s=600, env=self._env)
         if done.returncode:
             raise SystemExit(f"{fault} failed by itself: {done.stderr.strip()[-400:]}")
         return float(json.loads(done.stdout)["samples_per_s"])
@@ -88,7 +88,7 @@ class Bench:
             profile = ["-m", "gputune", "profile", "--quiet", *search, "--json", str(file)]
             command = [self._python, *profile, *self._script(fault, amounts)]
             for _ in range(ATTEMPTS):
-                done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, env=self._env)
+                done = priority.run(command, cwd=folder, timeout_s=900, env=self._env)
                 if "another gputune campaign" not in done.stderr:
                     break
                 time.sleep(5.0)

@@ -100,6 +100,19 @@ class Hotspot(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+class SyncPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the user's code at which the host waited for the accelerator during a diagnostic burst."""
+
+    file: str
+    line: int
+    function: str
+    call: str = ""
+    """The tensor method that waited (``item``); empty where only the framework's warning is known."""
+    count: int
+    seconds: float = 0.0
+    """Host time inside those calls, the whole burst together (0: not timed)."""
+
+
 class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """What the machine did during a burst; ``None`` where it could not be read."""
 
@@ -166,6 +179,10 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of tensors in one batch (0: unknown)."""
     hotspots: list[Hotspot] = []
     """Of a diagnostic burst: where the time went by line, most expensive first."""
+    syncs: list[SyncPoint] = []
+    """Of a diagnostic burst on an accelerator: where the host waited for it, most expensive first."""
+    missing: list[str] = []
+    """What could not be measured inside the target, and why."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
     host: HostUse = HostUse()

@@ -31,8 +31,8 @@ class Amounts:
 
 TUNED: dict[str, Amounts] = {
     "main_thread_loading": Amounts(workers=0, size=150_000),
-    "cpu_bound_decode": Amounts(workers=1, size=200_000),
-    "slow_transform": Amounts(workers=1, cost_s=0.0014),
+    "cpu_bound_decode": Amounts(workers=1, size=400_000),
+    "slow_transform": Amounts(workers=1, cost_s=0.0025),
     "latency": Amounts(workers=1, cost_s=0.003),
     "bandwidth": Amounts(workers=2, cost_s=0.002),
     "tiny_samples": Amounts(batch=1, epoch=100_000),
