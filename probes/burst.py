@@ -110,7 +110,9 @@ class SyncPoint(msgspec.Struct, frozen=True, kw_only=True):
     """The tensor method that waited (``item``); empty where only the framework's warning is known."""
     count: int
     seconds: float = 0.0
-    """Host time inside those calls, the whole burst together (0: not timed)."""
+    """Host time inside those calls, all together (0: not timed)."""
+    share: float = 0.0
+    """The same as part of the time watched."""
 
 
 class HostUse(msgspec.Struct, frozen=True, kw_only=True):

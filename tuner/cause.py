@@ -38,6 +38,8 @@ class Cause(Enum):
     COPY = "copy"
     MAIN_CODE = "main_code"
     """Code of the script's own between loader and model, on the training thread."""
+    SYNC = "sync"
+    """The script makes the host wait for the device in every step (``.item()``, ``.cpu()``, ``print(tensor)``)."""
     NO_LOADER = "no_loader"
     STEP = "step"
     """Nothing is wrong: the model's own computation takes the time."""

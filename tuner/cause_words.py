@@ -94,6 +94,17 @@ def sampled_logging(share: float, place: str) -> str:
     return f"logging: ~{percent(share)} of wall time, called at {place}"
 
 
+def sync_point(file: str, line: int, call: str, per_step_s: float) -> str:
+    """Return one line that waits for the device."""
+    place = f"{'/'.join(file.split('/')[-2:])}:{line}"
+    return f"{place} ({call}, {seconds(per_step_s)} a step)" if call else f"{place} ({seconds(per_step_s)} a step)"
+
+
+def syncs(share: float, places: list[str]) -> str:
+    """Return the finding on lines that make the host wait for the device."""
+    return f"the host waits for the device up to {percent(share)} of wall time at {', '.join(places)}"
+
+
 def alone(share: float, place: str, where: str) -> str:
     """Return one line of what a script without a loader does."""
     kind = {"step": "model, autograd or optimiser", "main": "code of the script's own"}.get(where, where)
@@ -117,6 +128,7 @@ def validation_waits(share: float) -> str:
 
 
 MAIN_CODE_ADVICE = "move it into the dataset, where workers do it while the model computes, or onto the GPU"
+SYNC_ADVICE = "keep values on the device and read them every N steps (loss.detach(), then .item() when it is printed)"
 LOGGING_ADVICE = "log every N steps, write from a background thread (gputune async logging)"
 
 

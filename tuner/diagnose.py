@@ -10,7 +10,7 @@ from statistics import fmean
 
 import msgspec
 
-from gputune import cause_words, evidence, hotspots, ledger, loading, stats
+from gputune import cause_words, evidence, hotspots, ledger, loading, stats, training_thread
 from gputune.cause import Cause, Finding, Severity
 from gputune.ledger import Line
 from gputune.probes.burst import Burst, Stall, StallKind, Where
@@ -21,10 +21,6 @@ CAUSE_SHARE = 0.05
 """A finding that costs less than this part of wall time is not why a run is slow."""
 FINDING_SHARE = 0.01
 """Below this it is not worth a sentence."""
-MAIN_CODE_SHARE = 0.08
-"""The script's own code between loader and model: loops of any script have some, so a little is no finding."""
-BUSY_GPU = 80.0
-"""Percent of utilisation from which a line that holds the main thread up is only waiting for the GPU."""
 WAITS_ITSELF = 0.5
 """A validation that waits for its own loader for this part of its time has a slow loader."""
 
@@ -45,7 +41,7 @@ def of(run: Run) -> list[Finding]:
     book = ledger.of_burst(base, run.loader) if base else None
     if not measured(base) or book is None:
         return []
-    found = [*_waiting(run, base, book), *_events(run, base, book), *_main_code(run, book)]
+    found = [*_waiting(run, base, book), *_events(run, base, book), *training_thread.findings(run, base, book)]
     found.sort(key=lambda finding: -finding.share)
     if not found or found[0].share < CAUSE_SHARE:
         return [_step(run, base), *found]
@@ -80,7 +76,7 @@ def _events(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
             share, note = _elsewhere(run, kind, book.step_s)
         if share < FINDING_SHARE:
             continue
-        stalls = _stalls(run, kind)
+        stalls = evidence.stalls(run, kind)
         cause, detail = _detailed(cause, stalls, base)
         found.append(
             Finding(
@@ -95,20 +91,10 @@ def _events(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
     return found
 
 
-def _bursts(run: Run) -> list[Burst]:
-    pairs = [burst for pair in (run.proof.pairs if run.proof else []) for burst in (pair.user, pair.candidate)]
-    trials = [trial.burst for trial in run.trials]
-    return [burst for burst in (run.baseline, run.ceiling, run.diagnosis, *trials, *pairs) if measured(burst)]
-
-
-def _stalls(run: Run, kind: StallKind) -> list[Stall]:
-    return [stall for burst in _bursts(run) for stall in burst.stalls if stall.kind is kind]
-
-
 def _elsewhere(run: Run, kind: StallKind, step_s: float) -> tuple[float, str]:
     """Return the share of an event the baseline did not meet, from how often the other bursts met it."""
-    stalls = _stalls(run, kind)
-    batches = sum(len(burst.period_s) for burst in _bursts(run))
+    stalls = evidence.stalls(run, kind)
+    batches = sum(len(burst.period_s) for burst in evidence.bursts(run))
     if kind is StallKind.EPOCH or not stalls:
         return 0.0, ""
     each_s, every = fmean(stall.duration_s for stall in stalls), batches / len(stalls)
@@ -128,31 +114,6 @@ def _detailed(cause: Cause, stalls: list[Stall], base: Burst) -> tuple[Cause, st
     if cause is Cause.LOGGING:
         return cause, ", ".join(sorted({stall.detail for stall in stalls if stall.detail}))
     return cause, ""
-
-
-def _main_code(run: Run, book: ledger.Ledger) -> list[Finding]:
-    """Return the finding on the script's own code beside the model, and logging that nobody else timed."""
-    used = [burst.gpu.utilization for burst in (run.ceiling, run.baseline) if burst and burst.gpu.utilization]
-    if used and used[0] >= BUSY_GPU:
-        return []
-    compute = book.entry(Line.COMPUTE).share
-    found = []
-    if places := hotspots.main_thread(run.diagnosis, Where.MAIN):
-        share = compute * sum(place.share for place in places)
-        if share >= MAIN_CODE_SHARE:
-            found.append(_at_place(Cause.MAIN_CODE, share, places[0], cause_words.main_code(share, places[0].shown)))
-    logs = hotspots.main_thread(run.diagnosis, Where.LOGGING)
-    if logs and book.entry(Line.LOGGING).quality is ledger.Quality.MISSING and not _stalls(run, StallKind.LOGGING):
-        share = compute * sum(place.share for place in logs)
-        if share >= CAUSE_SHARE:
-            found.append(_at_place(Cause.LOGGING, share, logs[0], cause_words.sampled_logging(share, logs[0].shown)))
-    return found
-
-
-def _at_place(cause: Cause, share: float, place: hotspots.Place, sentence: str) -> Finding:
-    advice = cause_words.MAIN_CODE_ADVICE if cause is Cause.MAIN_CODE else cause_words.LOGGING_ADVICE
-    gain = 1 / max(0.01, 1 - share)
-    return Finding(cause=cause, share=share, sentence=sentence, advice=advice, gain=gain, place=place.shown)
 
 
 def _alone(run: Run) -> list[Finding]:

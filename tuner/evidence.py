@@ -6,9 +6,10 @@ import math
 from statistics import fmean
 
 from gputune import stats
-from gputune.probes.burst import Burst
+from gputune.probes.burst import Burst, Stall, StallKind
 from gputune.probes.settings import Settings
 from gputune.record import Run
+from gputune.timeline import measured
 
 MIN_READ_BYTES = 4096
 """A sample that reads less than a page from files says nothing about storage."""
@@ -37,10 +38,10 @@ def tail_factor(burst: Burst) -> float:
 
 def best_trial(run: Run) -> tuple[Settings, float] | None:
     """Return the fastest trial's settings and its gain over the baseline, when it beat it by what matters."""
-    measured = [(stats.samples_per_s(t.burst), t.settings) for t in run.trials if t.burst and not t.burst.abandoned]
-    if not measured or run.baseline is None:
+    rates = [(stats.samples_per_s(t.burst), t.settings) for t in run.trials if t.burst and not t.burst.abandoned]
+    if not rates or run.baseline is None:
         return None
-    rate, settings = max(measured, key=lambda pair: pair[0])
+    rate, settings = max(rates, key=lambda pair: pair[0])
     factor = rate / stats.samples_per_s(run.baseline)
     return (settings, factor) if factor > 1 + stats.MIN_EFFECT else None
 
@@ -88,3 +89,15 @@ def data_set_bytes(burst: Burst, length: int | None) -> float | None:
     # Workers fetch at the rate the loop consumes; the burst's wall time holds more than its measured batches.
     consumed = sum(burst.samples) * (burst.end_s - burst.start_s) / sum(burst.period_s)
     return max(stored, asked) / max(1.0, consumed) * length
+
+
+def bursts(run: Run) -> list[Burst]:
+    """Return every burst of a run that measured something."""
+    pairs = [burst for pair in (run.proof.pairs if run.proof else []) for burst in (pair.user, pair.candidate)]
+    trials = [trial.burst for trial in run.trials]
+    return [burst for burst in (run.baseline, run.ceiling, run.diagnosis, *trials, *pairs) if measured(burst)]
+
+
+def stalls(run: Run, kind: StallKind) -> list[Stall]:
+    """Return the events of a kind in all bursts of a run."""
+    return [stall for burst in bursts(run) for stall in burst.stalls if stall.kind is kind]

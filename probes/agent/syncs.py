@@ -41,6 +41,7 @@ class SyncWatch:
         self._warned: dict[_Line, int] = {}
         self._seconds: dict[_Line, float] = {}
         self._calls: dict[_Line, str] = {}
+        self._since_s = time.monotonic()
         self._show = warnings.showwarning
         try:
             accelerator.warn_of_syncs(True)
@@ -100,12 +101,13 @@ class SyncWatch:
             self._accelerator.warn_of_syncs(False)
         except Exception as error:  # noqa: BLE001 (as above)
             self.missing = f"the framework's warnings of syncs could not be switched off: {error}"
+        watched_s = max(1e-9, time.monotonic() - self._since_s)
         lines = self._counts.keys() | self._warned.keys()
         found = [
             SyncPoint(
                 file=line[0], line=line[1], function=line[2], call=self._calls.get(line, ""),
                 count=max(self._counts.get(line, 0), self._warned.get(line, 0)),
-                seconds=self._seconds.get(line, 0.0),
+                seconds=self._seconds.get(line, 0.0), share=self._seconds.get(line, 0.0) / watched_s,
             )
             for line in lines
         ]  # fmt: skip
