@@ -39,6 +39,15 @@ def too_few_workers(workers: int, service_s: float, of_which: str, capacity: flo
     )
 
 
+def slow_collate(workers: int, service_s: float, share: float, capacity: float, ceiling: float) -> str:
+    """Return the cause when collation makes batches slow."""
+    each = "The worker needs" if workers == 1 else f"Each of the {workers} workers needs"
+    return (
+        f"{each} {seconds(service_s)} a batch, {percent(share)} of it to put samples together (collate_fn): "
+        f"together {rate(capacity)} of the {plain_rate(ceiling)} the loop could take."
+    )
+
+
 def slow_samples(factor: float, service_s: float) -> str:
     """Return the cause when a few slow batches hold up a queue that is fast enough on average."""
     return (
@@ -89,6 +98,11 @@ def main_code(share: float, place: str) -> str:
     return f"code on the training thread between loader and model: ~{percent(share)} of wall time, most in {place}"
 
 
+def python_overhead(share: float, place: str) -> str:
+    """Return the finding on code between steps that no single place explains."""
+    return f"Python between steps: ~{percent(share)} of wall time, spread over many lines (most: {place})"
+
+
 def sampled_logging(share: float, place: str) -> str:
     """Return the finding on a logger that is only known from sampled stacks."""
     return f"logging: ~{percent(share)} of wall time, called at {place}"
@@ -128,6 +142,7 @@ def validation_waits(share: float) -> str:
 
 
 MAIN_CODE_ADVICE = "move it into the dataset, where workers do it while the model computes, or onto the GPU"
+PYTHON_ADVICE = "do less in every step: fewer callbacks and metrics, larger batches"
 SYNC_ADVICE = "keep values on the device and read them every N steps (loss.detach(), then .item() when it is printed)"
 LOGGING_ADVICE = "log every N steps, write from a background thread (gputune async logging)"
 
@@ -140,6 +155,7 @@ def loading_advice(cause: str, settings: Settings) -> str:
         "cores": "cache decoded samples, shrink them beforehand, or move the costly transform to the GPU",
         "bandwidth": "more workers cannot help: read less (smaller or compressed files) or from faster storage",
         "storage": "more requests at a time: more workers, or threads within each",
+        "collate": "stack tensors of equal shape in one call, without Python loops over elements, or pad less",
         "cold_cache": "read the files once before training starts, or judge by the second epoch; more workers hide it",
         "queue": "hand over fewer, larger objects: larger batches, tensors instead of Python objects",
         "slow_samples": "in_order=False (changes the order), or a deeper queue",

@@ -42,8 +42,8 @@ def of(run: Run) -> list[Finding]:
     if not measured(base) or book is None:
         return []
     found = [*_waiting(run, base, book), *_events(run, base, book), *training_thread.findings(run, base, book)]
-    found.sort(key=lambda finding: -finding.share)
-    if not found or found[0].share < CAUSE_SHARE:
+    found.sort(key=lambda finding: (finding.severity is Severity.NOTE, -finding.share))
+    if not found or found[0].severity is Severity.NOTE or found[0].share < CAUSE_SHARE:
         return [_step(run, base), *found]
     return [msgspec.structs.replace(found[0], severity=Severity.CAUSE), *found[1:]]
 
@@ -63,7 +63,12 @@ def _waiting(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
     now, share = stats.samples_per_s(base), book.entry(Line.WAIT).share
     ceiling = stats.samples_per_s(run.ceiling) if measured(run.ceiling) else None
     fine = evidence.is_healthy(now, ceiling) if ceiling else share < stats.HEADROOM_WORTH_TUNING
-    return [] if fine or share < FINDING_SHARE else [loading.finding(run, base, ceiling, share)]
+    if fine or share < FINDING_SHARE:
+        return []
+    found = loading.finding(run, base, ceiling, share)
+    # A few late batches in a short burst must not be called a cause: the whole interval has to be above the threshold.
+    sure = stats.data_wait_estimate(base).low >= CAUSE_SHARE
+    return [found if sure else msgspec.structs.replace(found, severity=Severity.NOTE)]
 
 
 def _events(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:

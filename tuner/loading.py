@@ -21,6 +21,8 @@ FAIR_SHARE = 0.6
 """On a machine whose cores are all busy, workers that get this part of an even share of them are not waiting."""
 LIBRARY_THREADS = 1.5
 """CPU time of a whole worker over that of its fetching thread from which library threads are at work."""
+COLLATES = 0.5
+"""Part of service time from which collation, and not the samples, is what makes batches slow."""
 SATURATED = 0.85
 """Part of the effective cores in use from which they count as all busy."""
 MISSED = 0.3
@@ -90,6 +92,9 @@ def _cause(run: Run, base: Burst, ceiling: float) -> tuple[Cause, str]:
         return Cause.SLOW_SAMPLES, cause_words.slow_samples(factor, service_s)
     if capacity >= ceiling * ENOUGH_CAPACITY:
         return Cause.QUEUE, cause_words.unexplained_wait(workers, capacity)
+    collating = evidence.collate_share(base) or 0.0
+    if collating >= COLLATES:
+        return Cause.COLLATE, cause_words.slow_collate(workers, service_s, collating, capacity, ceiling)
     cause = _too_slow(run, base, ceiling)
     waiting_for = "a free core" if cause in _COMPUTING else "storage or the network"
     of_which = cause_words.cpu_or_waiting(share, waiting_for)

@@ -10,6 +10,8 @@ from gputune.record import Run
 
 MAIN_CODE_SHARE = 0.08
 """The script's own code between loader and model: loops of any script have some, so a little is no finding."""
+ONE_PLACE = 0.25
+"""A function that takes less than this part of that code does not explain it."""
 LOGGING_SHARE = 0.05
 """Logging known from sampled stacks alone: below this it may be chance."""
 SYNC_SHARE = 0.01
@@ -36,6 +38,9 @@ def _main_code(run: Run, book: ledger.Ledger) -> list[Finding]:
     share = book.entry(Line.COMPUTE).share * sum(place.share for place in places)
     if share < MAIN_CODE_SHARE:
         return []
+    if places[0].share < ONE_PLACE * sum(place.share for place in places):
+        sentence = cause_words.python_overhead(share, places[0].shown)
+        return [_finding(Cause.PYTHON, share, places[0].shown, sentence, cause_words.PYTHON_ADVICE)]
     sentence = cause_words.main_code(share, places[0].shown)
     return [_finding(Cause.MAIN_CODE, share, places[0].shown, sentence, cause_words.MAIN_CODE_ADVICE)]
 

@@ -17,7 +17,7 @@ from gputune.timeline import measured
 
 _LOADING = frozenset({
     Cause.MAIN_THREAD, Cause.CPU, Cause.CORES, Cause.STORAGE, Cause.BANDWIDTH, Cause.SLOW_SAMPLES, Cause.QUEUE,
-    Cause.OVERSUBSCRIPTION, Cause.COLD_CACHE,
+    Cause.OVERSUBSCRIPTION, Cause.COLD_CACHE, Cause.COLLATE,
 })  # fmt: skip
 """Causes inside the loader: their fix is the settings that are searched."""
 
