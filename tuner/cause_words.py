@@ -82,10 +82,10 @@ def step_bound(who: str, busy_s: float, wait_share: float) -> str:
     )
 
 
-def finding(line: str, share: float, note: str) -> str:
-    """Return one further finding."""
+def finding(name: str, share: float, note: str) -> str:
+    """Return one further finding; ``name`` is a line of the ledger or what part of it waits."""
     detail = f" ({note})" if note else ""
-    return f"{LINE_NAMES[line]}: {percent(share)} of wall time{detail}"
+    return f"{LINE_NAMES.get(name, name)}: {percent(share)} of wall time{detail}"
 
 
 def costliest(place: str, share: float) -> str:
@@ -137,12 +137,13 @@ def seen_elsewhere(each_s: float, every: float) -> str:
 
 
 def validation_waits(share: float) -> str:
-    """Return why a validation is slow."""
-    return f"{percent(share)} of it waiting for its own loader"
+    """Return which part of a validation waits."""
+    return f"{percent(share)} of each validation"
 
 
 MAIN_CODE_ADVICE = "move it into the dataset, where workers do it while the model computes, or onto the GPU"
 PYTHON_ADVICE = "do less in every step: fewer callbacks and metrics, larger batches"
+VALIDATION_WAITS = "validation, waiting for its own loader"
 SYNC_ADVICE = "keep values on the device and read them every N steps (loss.detach(), then .item() when it is printed)"
 LOGGING_ADVICE = "log every N steps, write from a background thread (gputune async logging)"
 
@@ -158,7 +159,9 @@ def loading_advice(cause: str, settings: Settings) -> str:
         "collate": "stack tensors of equal shape in one call, without Python loops over elements, or pad less",
         "cold_cache": "read the files once before training starts, or judge by the second epoch; more workers hide it",
         "queue": "hand over fewer, larger objects: larger batches, tensors instead of Python objects",
-        "slow_samples": "in_order=False (changes the order), or a deeper queue",
+        "slow_samples": "a deeper queue"
+        if not settings.in_order
+        else "in_order=False (other order), or a deeper queue",
     }.get(cause, "")
 
 

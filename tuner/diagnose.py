@@ -83,11 +83,14 @@ def _events(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
             continue
         stalls = evidence.stalls(run, kind)
         cause, detail = _detailed(cause, stalls, base)
+        name = line.value
+        if cause is Cause.VALIDATION_LOADER:
+            name, share = cause_words.VALIDATION_WAITS, share * _waits(stalls)  # the model's part stays
         found.append(
             Finding(
                 cause=cause,
                 share=share,
-                sentence=cause_words.finding(line.value, share, "; ".join(filter(None, (detail, note)))),
+                sentence=cause_words.finding(name, share, "; ".join(filter(None, (detail, note)))),
                 advice=cause_words.finding_advice(cause.value, base.settings),
                 gain=1 / (1 - share),
                 evidence={"each_s": fmean(stall.duration_s for stall in stalls)} if stalls else {},
@@ -107,15 +110,18 @@ def _elsewhere(run: Run, kind: StallKind, step_s: float) -> tuple[float, str]:
     return cost_s / (step_s + cost_s), cause_words.seen_elsewhere(each_s, every)
 
 
+def _waits(stalls: list[Stall]) -> float:
+    """Return the part of validations' time that they waited for their own loader."""
+    total_s = sum(stall.duration_s for stall in stalls)
+    return sum(stall.wait_s for stall in stalls) / total_s if total_s else 0.0
+
+
 def _detailed(cause: Cause, stalls: list[Stall], base: Burst) -> tuple[Cause, str]:
     """Return the cause made more precise by what the events themselves say, and the words for it."""
-    total_s = sum(stall.duration_s for stall in stalls)
     if cause is Cause.WORKER_START and (not base.settings.num_workers or base.settings.persistent_workers):
         return Cause.EPOCH_END, ""
-    if cause is Cause.VALIDATION and total_s:
-        waits = sum(stall.wait_s for stall in stalls) / total_s
-        if waits >= WAITS_ITSELF:
-            return Cause.VALIDATION_LOADER, cause_words.validation_waits(waits)
+    if cause is Cause.VALIDATION and _waits(stalls) >= WAITS_ITSELF:
+        return Cause.VALIDATION_LOADER, cause_words.validation_waits(_waits(stalls))
     if cause is Cause.LOGGING:
         return cause, ", ".join(sorted({stall.detail for stall in stalls if stall.detail}))
     return cause, ""
