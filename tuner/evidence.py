@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from statistics import fmean
+from statistics import fmean, median
 
 from gputune import stats
 from gputune.probes.burst import Burst, Stall, StallKind
@@ -34,6 +34,30 @@ def tail_factor(burst: Burst) -> float:
     """Return the 95th percentile of service time over its mean (0 without stamped batches)."""
     times = sorted(batch.fetch_s + batch.collate_s for batch in burst.workers)
     return times[min(len(times) - 1, int(0.95 * len(times)))] / fmean(times) if times and fmean(times) else 0.0
+
+
+def p95_over_p50(burst: Burst) -> float | None:
+    """Return the 95th percentile of service time over its median (``None`` without stamped batches)."""
+    times = sorted(batch.fetch_s + batch.collate_s for batch in burst.workers)
+    if not times or median(times) <= 0:
+        return None
+    return times[min(len(times) - 1, int(0.95 * len(times)))] / median(times)
+
+
+def out_of_order_s(burst: Burst) -> float | None:
+    """Return how long a finished batch lay waiting for one that was begun before it, on average.
+
+    Batches are handed out in the order in which they were begun; ``None`` for a single worker, which cannot
+    overtake itself, and where the user takes batches in any order.
+    """
+    if burst.settings.num_workers < 2 or not burst.settings.in_order or not burst.workers:
+        return None
+    latest_s, delays = -math.inf, []
+    for batch in sorted(burst.workers, key=lambda batch: batch.start_s):
+        end_s = batch.start_s + batch.fetch_s + batch.collate_s
+        latest_s = max(latest_s, end_s)
+        delays.append(latest_s - end_s)
+    return fmean(delays)
 
 
 def best_trial(run: Run) -> tuple[Settings, float] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from gputune import cause_words, evidence, hotspots, stats
+from gputune import cause_words, evidence, hotspots, stats, steady
 from gputune.cause import Cause, Finding
 from gputune.probes.burst import Burst
 from gputune.record import Run
@@ -47,6 +47,9 @@ def finding(run: Run, base: Burst, ceiling: float | None, wait_share: float) -> 
     """
     now = stats.samples_per_s(base)
     cause, sentence = _cause(run, base, ceiling or now)
+    if cause is Cause.QUEUE and ceiling:
+        # Handing over also takes the training thread's time outside of next(): locks, unpickling, switching.
+        wait_share = max(wait_share, 1 - now / ceiling)
     place = _place(run)
     if place and cause is not Cause.QUEUE:
         sentence = f"{sentence} {cause_words.costliest(place.shown, place.share)}"
@@ -75,6 +78,10 @@ def _numbers(base: Burst) -> dict[str, float]:
         "library_threads": evidence.library_threads(base),
         "collate_share": evidence.collate_share(base),
         "cache_misses": evidence.cache_misses(base),
+        "variation": steady.variation(base),
+        "p95_over_p50": evidence.p95_over_p50(base),
+        "out_of_order_s": evidence.out_of_order_s(base),
+        "sample_bytes": base.batch_bytes / fmean(base.samples) if base.batch_bytes else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 
