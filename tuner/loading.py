@@ -124,9 +124,10 @@ def _too_slow(run: Run, base: Burst, ceiling: float) -> Cause:
     busy = _cores_busy(run, base)
     if threads is not None and threads >= LIBRARY_THREADS and busy:
         return Cause.OVERSUBSCRIPTION
-    if share is not None and share < CPU_BOUND_SHARE and not (busy and share >= _even_share(run, base)):
-        if _is_cold(run, base):
-            return Cause.COLD_CACHE
+    waits = share is not None and share < CPU_BOUND_SHARE
+    if waits and _is_cold(run, base):
+        return Cause.COLD_CACHE
+    if waits and not (busy and share is not None and share >= _even_share(run, base)):
         return Cause.BANDWIDTH if _is_flat(run, base) else Cause.STORAGE
     cores_needed, cpus = evidence.needs(base, ceiling)[1], run.machine.effective_cpus
     return Cause.CORES if cores_needed and cpus and cores_needed > cpus else Cause.CPU

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from amounts import TUNED, Amounts
 from data import (
+    PIECE_BYTES,
+    RECORDS_BYTES,
     WIDTH,
     Compressed,
     Heavy,
@@ -90,7 +92,8 @@ def make_loader() -> DataLoader[Any]:
     """Return the training loader of the fault."""
     length, workers = BATCH * AMOUNTS.epoch, AMOUNTS.workers
     if FAULT == "cold_cache":
-        return DataLoader(Records(length, AMOUNTS, warm=CURED), batch_size=BATCH, num_workers=workers)
+        whole = RECORDS_BYTES // PIECE_BYTES // AMOUNTS.size  # one pass reads each piece once
+        return DataLoader(Records(whole, AMOUNTS, warm=CURED), batch_size=BATCH, num_workers=workers)
     if FAULT == "short_epochs" and not CURED:
         return DataLoader(Memory(length, AMOUNTS), BATCH, num_workers=workers, worker_init_fn=slow_start)
     if FAULT == "tiny_samples" and CURED:
