@@ -27,6 +27,7 @@ from causes_matrix import judged_rows, shown
 from faults.amounts import HELD_OUT_SEED, TUNED, Amounts, drawn
 
 from gputune import record, verdict
+from gputune.errors import RecordError
 
 SCRIPT = Path(__file__).parent / "faults" / "train.py"
 ATTEMPTS = 40
@@ -80,36 +81,25 @@ class Bench:
             raise SystemExit(f"{fault} failed by itself: {done.stderr.strip()[-400:]}")
         return float(json.loads(done.stdout)["samples_per_s"])
 
-    def diagnosed(self, fault: str, amounts: Amounts) -> dict[str, Any]:
-        """Profile one script and return what the verdict says."""
+    def profiled(self, name: str, fault: str, amounts: Amounts) -> Path:
+        """Return the file of a stored run, or profile the script; without a run it holds what went wrong."""
+        file = self._parts / f"{name}.run.json"
+        if file.exists():
+            return file
+        if time.monotonic() > self._until_s:
+            raise TimeIsOver(name)
         with tempfile.TemporaryDirectory(prefix="causes-", dir=self._parts) as folder:
-            file = Path(folder) / "run.json"
+            made = Path(folder) / "run.json"
             search = ["--budget", "25"] if fault in SEARCHED else ["--no-search"]
-            profile = ["-m", "gputune", "profile", "--quiet", *search, "--json", str(file)]
+            profile = ["-m", "gputune", "profile", "--quiet", *search, "--json", str(made)]
             command = [self._python, *profile, *self._script(fault, amounts)]
             for _ in range(ATTEMPTS):
                 done = priority.run(command, cwd=folder, timeout_s=900, env=self._env)
                 if "another gputune campaign" not in done.stderr:
                     break
                 time.sleep(5.0)
-            if not file.exists():
-                return {"cause": "none", "error": done.stderr.strip()[-400:], "exit": done.returncode}
-            run = record.load(file)
-        judged = verdict.of(run)
-        base = run.baseline
-        return {
-            "cause": judged.cause.value,
-            "place": judged.place,
-            "cost": round(judged.cause_share, 4),
-            "sentence": judged.cause_sentence,
-            "need": judged.need_sentence,
-            "also": [[found.cause.value, round(found.share, 4), found.sentence] for found in judged.findings],
-            "samples_per_s": judged.samples_per_s,
-            "ceiling_samples_per_s": judged.ceiling_samples_per_s,
-            "wait_share": judged.wait_share,
-            "other_cpu_cores": base.host.other_cpu_cores if base else None,
-            "exit": done.returncode,
-        }
+            file.write_bytes(made.read_bytes() if made.exists() else json.dumps({"error": done.stderr[-400:]}).encode())
+        return file
 
     def _script(self, fault: str, amounts: Amounts) -> list[str]:
         return [str(SCRIPT), fault, "--amounts", json.dumps(asdict(amounts))]
@@ -124,6 +114,23 @@ class Bench:
         return amounts, truth
 
 
+def said(file: Path) -> dict[str, Any]:
+    """Return what the verdict on a stored run says; verdicts are functions of the run alone."""
+    try:
+        run = record.load(file)
+    except RecordError:
+        return {"cause": "none", "error": file.read_text(encoding="utf-8")}
+    judged, base = verdict.of(run), run.baseline
+    return {
+        "cause": judged.cause.value,
+        "place": judged.place,
+        "cost": round(judged.cause_share, 4),
+        "sentence": judged.cause_sentence,
+        "also": [[found.cause.value, round(found.share, 4)] for found in judged.findings],
+        "other_cpu_cores": round(base.host.other_cpu_cores, 2) if base and base.host.other_cpu_cores else None,
+    }
+
+
 def measure(bench: Bench, fault: str, number: int, row: dict[str, Any], *, held_out: bool) -> None:
     """Add one run to a row."""
     if held_out:
@@ -131,11 +138,10 @@ def measure(bench: Bench, fault: str, number: int, row: dict[str, Any], *, held_
     else:
         kind, amounts = "tuned", TUNED[fault]
         truth = bench.kept(f"tuned-{fault}-truth", lambda: bench.truth(fault, amounts))
-    run = bench.kept(f"{kind}-{fault}-{number}", lambda: bench.diagnosed(fault, amounts))
+    run = said(bench.profiled(f"{kind}-{fault}-{number}", fault, amounts))
     row.update(amounts=asdict(amounts), truth=truth)
     row["runs"].append(run)
-    said = f"{run['cause']:18s}{run.get('cost', 0):6.1%} (truth {truth['cost']:.1%})"
-    print(f"{number} {fault:27s}{said}", flush=True)
+    print(f"{number} {fault:27s}{run['cause']:18s}{run.get('cost', 0):6.1%} of {truth['cost']:.1%}", flush=True)
 
 
 def main() -> None:
