@@ -144,6 +144,9 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     sm_clock_mhz: float | None = None
     throttle_reasons: tuple[str, ...] = ()
     energy_j: float | None = None
+    pcie_received_bytes: int | None = None
+    """Over the bus to the card."""
+    pcie_sent_bytes: int | None = None
 
 
 class Burst(msgspec.Struct, frozen=True, kw_only=True):

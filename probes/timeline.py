@@ -99,6 +99,8 @@ def gpu_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> GpuUse:
         sm_clock_mhz=_mean(reading.sm_clock_mhz for reading in readings),
         throttle_reasons=tuple(throttled),
         energy_j=energy,
+        pcie_received_bytes=_traffic(late, "pcie_received_bytes", start_s, end_s),
+        pcie_sent_bytes=_traffic(late, "pcie_sent_bytes", start_s, end_s),
     )
 
 
@@ -132,6 +134,13 @@ def _rate(ticks: Sequence[Tick], counter: str, start_s: float, end_s: float) -> 
     points = [(tick.time_s, float(v)) for tick in ticks if (v := getattr(tick, counter)) is not None]
     grown = _growth(points, start_s, end_s)
     return None if grown is None else grown / (end_s - start_s)
+
+
+def _traffic(readings: Sequence[Reading], counter: str, start_s: float, end_s: float) -> int | None:
+    """Return what went over the bus; a counter that became smaller has wrapped, and tells nothing."""
+    points = [(reading.time_s, float(v)) for reading in readings if (v := getattr(reading, counter)) is not None]
+    grown = _growth(points, start_s, end_s)
+    return None if grown is None or grown < 0 else round(grown)
 
 
 def _growth(points: Sequence[tuple[float, float]], start_s: float, end_s: float) -> float | None:
