@@ -124,6 +124,8 @@ class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """Cores kept busy by everything else on the machine."""
     rss_bytes: int | None = None
     """Largest resident memory of the target's process tree; pages shared between processes count in each."""
+    memory_growth_bytes: int | None = None
+    """By how much the tree's memory grew, each shared page counted once: copy-on-write, caches, leaks."""
     read_bytes: int | None = None
     """Bytes the tree read from storage."""
     asked_bytes: int | None = None

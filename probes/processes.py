@@ -127,6 +127,11 @@ class ProcessTree:
             processes=len(self._members),
         )
 
+    @property
+    def pids(self) -> list[int]:
+        """The members known to be alive at the last reading."""
+        return list(self._members)
+
     def close(self) -> None:
         """Close the files that pin the processes."""
         for process in self._members.values():

@@ -37,6 +37,8 @@ class Tick:
     read_bytes: int | None = None
     asked_bytes: int | None = None
     rss_bytes: int | None = None
+    pss_bytes: int | None = None
+    """Memory of the tree with shared pages counted once; not in every tick."""
     throttled_s: float | None = None
     gpu: Reading | None = None
 
@@ -60,6 +62,8 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
     busy = _rate(part, "busy_s", start_s, end_s)
     own = _rate(part, "own_cpu_s", start_s, end_s)
     read = _rate(part, "read_bytes", start_s, end_s)
+    sizes = [(tick.time_s, float(tick.pss_bytes)) for tick in part if tick.pss_bytes is not None]
+    grown = _growth(sizes, start_s, end_s)
     asked = _rate(part, "asked_bytes", start_s, end_s)
     throttled = _rate(part, "throttled_s", start_s, end_s)
     other = None
@@ -69,6 +73,7 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
         cpu_cores=tree,
         other_cpu_cores=other,
         rss_bytes=None if tree is None else _largest(tick.rss_bytes for tick in part),
+        memory_growth_bytes=None if grown is None else round(grown),
         read_bytes=None if read is None else round(read * (end_s - start_s)),
         asked_bytes=None if asked is None else round(asked * (end_s - start_s)),
         throttled_s=None if throttled is None else throttled * (end_s - start_s),

@@ -44,6 +44,8 @@ class Cause(Enum):
     """The script makes the host wait for the device in every step (``.item()``, ``.cpu()``, ``print(tensor)``)."""
     PYTHON = "python"
     """Python code between steps that no single place explains: a framework's own machinery, callbacks."""
+    MEMORY = "memory"
+    """Costs no time yet: the processes grow so fast that memory will run out."""
     NO_LOADER = "no_loader"
     STEP = "step"
     """Nothing is wrong: the model's own computation takes the time."""

@@ -6,7 +6,7 @@ Advice is phrased with its context and never names what the user already does: c
 from __future__ import annotations
 
 from gputune.described import place
-from gputune.numbers import percent, plain_rate, plural, rate, seconds, size, times
+from gputune.numbers import approximate, percent, plain_rate, plural, rate, seconds, size, times
 from gputune.probes.protocol import LoaderSite
 from gputune.probes.settings import Settings
 from gputune.words import LINE_NAMES
@@ -119,6 +119,14 @@ def syncs(share: float, places: list[str]) -> str:
     return f"the host waits for the device up to {percent(share)} of wall time at {', '.join(places)}"
 
 
+def memory_grows(per_1000_bytes: float, available_bytes: float, samples: float) -> str:
+    """Return the finding on memory that will run out."""
+    return (
+        f"memory grows by {size(per_1000_bytes)} per 1,000 samples; at this rate the {size(available_bytes)} that are "
+        f"free are full after about {approximate(samples)} samples"
+    )
+
+
 def alone(share: float, place: str, where: str) -> str:
     """Return one line of what a script without a loader does."""
     kind = {"step": "model, autograd or optimiser", "main": "code of the script's own"}.get(where, where)
@@ -144,6 +152,10 @@ def validation_waits(share: float) -> str:
 MAIN_CODE_ADVICE = "move it into the dataset, where workers do it while the model computes, or onto the GPU"
 PYTHON_ADVICE = "do less in every step: fewer callbacks and metrics, larger batches"
 VALIDATION_WAITS = "validation, waiting for its own loader"
+MEMORY_ADVICE = (
+    "lists of Python objects in a dataset are copied into each worker as they are touched: keep them in numpy or arrow "
+    "arrays; fewer workers; or look for what is kept by mistake"
+)
 SYNC_ADVICE = "keep values on the device and read them every N steps (loss.detach(), then .item() when it is printed)"
 LOGGING_ADVICE = "log every N steps, write from a background thread (gputune async logging)"
 

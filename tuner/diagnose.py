@@ -21,6 +21,10 @@ CAUSE_SHARE = 0.05
 """A finding that costs less than this part of wall time is not why a run is slow."""
 FINDING_SHARE = 0.01
 """Below this it is not worth a sentence."""
+GROWS_BYTES = 16 << 20
+"""Growth of memory per 1,000 samples below which it is no matter within any patience."""
+EPOCHS_LEFT = 3
+"""Memory that lasts for more passes over the data is not worth a word."""
 WAITS_ITSELF = 0.5
 """A validation that waits for its own loader for this part of its time has a slow loader."""
 
@@ -41,7 +45,12 @@ def of(run: Run) -> list[Finding]:
     book = ledger.of_burst(base, run.loader) if base else None
     if not measured(base) or book is None:
         return []
-    found = [*_waiting(run, base, book), *_events(run, base, book), *training_thread.findings(run, base, book)]
+    found = [
+        *_waiting(run, base, book),
+        *_events(run, base, book),
+        *training_thread.findings(run, base, book),
+        *_memory(run, base),
+    ]
     found.sort(key=lambda finding: (finding.severity is Severity.NOTE, -finding.share))
     if not found or found[0].severity is Severity.NOTE or found[0].share < CAUSE_SHARE:
         return [_step(run, base), *found]
@@ -125,6 +134,27 @@ def _detailed(cause: Cause, stalls: list[Stall], base: Burst) -> tuple[Cause, st
     if cause is Cause.LOGGING:
         return cause, ", ".join(sorted({stall.detail for stall in stalls if stall.detail}))
     return cause, ""
+
+
+def _memory(run: Run, base: Burst) -> list[Finding]:
+    """Return that memory will run out, where two bursts agree that it grows: one alone may be warming up."""
+    grown = [evidence.growth_per_1000_bytes(burst) for burst in (base, run.diagnosis) if measured(burst)]
+    available, length = run.machine.memory_available_bytes, run.loader.dataset_length if run.loader else None
+    known = [growth for growth in grown if growth is not None]
+    if len(known) < 2 or not available or min(known) < GROWS_BYTES:
+        return []
+    lasts = 1000 * available / min(known)
+    if length and lasts > EPOCHS_LEFT * length:
+        return []
+    return [
+        Finding(
+            cause=Cause.MEMORY,
+            severity=Severity.NOTE,
+            sentence=cause_words.memory_grows(min(known), available, lasts),
+            advice=cause_words.MEMORY_ADVICE,
+            evidence={"growth_per_1000_bytes": min(known), "samples_left": lasts},
+        )
+    ]
 
 
 def _alone(run: Run) -> list[Finding]:

@@ -108,11 +108,10 @@ def cache_misses(burst: Burst) -> float | None:
 def data_set_bytes(burst: Burst, length: int | None) -> float | None:
     """Return how much a data set of ``length`` samples holds on disk, going by what a burst read of it."""
     stored, asked = burst.host.read_bytes, burst.host.asked_bytes
-    if not length or stored is None or asked is None or not burst.period_s or sum(burst.samples) == 0:
+    consumed = _consumed(burst)
+    if not length or stored is None or asked is None or not consumed:
         return None
-    # Workers fetch at the rate the loop consumes; the burst's wall time holds more than its measured batches.
-    consumed = sum(burst.samples) * (burst.end_s - burst.start_s) / sum(burst.period_s)
-    return max(stored, asked) / max(1.0, consumed) * length
+    return max(stored, asked) / consumed * length
 
 
 def bursts(run: Run) -> list[Burst]:
@@ -125,3 +124,15 @@ def bursts(run: Run) -> list[Burst]:
 def stalls(run: Run, kind: StallKind) -> list[Stall]:
     """Return the events of a kind in all bursts of a run."""
     return [stall for burst in bursts(run) for stall in burst.stalls if stall.kind is kind]
+
+
+def growth_per_1000_bytes(burst: Burst) -> float | None:
+    """Return by how much the processes' memory grows for each 1,000 samples (``None``: not known)."""
+    grown, consumed = burst.host.memory_growth_bytes, _consumed(burst)
+    return None if grown is None or not consumed else 1000 * grown / consumed
+
+
+def _consumed(burst: Burst) -> float:
+    """Return the samples the loop took in a burst's wall time, which holds more than its measured batches."""
+    measured_s = sum(burst.period_s)
+    return sum(burst.samples) * (burst.end_s - burst.start_s) / measured_s if measured_s > 0 else 0.0

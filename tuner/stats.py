@@ -13,6 +13,7 @@ from statistics import fmean, median, stdev
 
 import msgspec
 
+from gputune.numbers import WIDE
 from gputune.probes.batch_means import mean_and_half_width, t_quantile
 from gputune.probes.burst import Burst, StallKind
 
@@ -37,7 +38,7 @@ class Estimate(msgspec.Struct, frozen=True):
     @property
     def wide(self) -> bool:
         """Whether the number deserves a warning mark."""
-        return self.spread > 0.10
+        return self.spread > WIDE
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.90, round_length: int = 1) -> Estimate:

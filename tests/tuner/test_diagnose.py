@@ -225,3 +225,22 @@ def test_advice_does_not_name_what_is_in_use() -> None:
     assert "in_order=False" in advice[0]
     assert "in_order" not in advice[1]
     assert advice[1]
+
+
+def growing(burst: Burst, per_1000_bytes: int) -> Burst:
+    consumed = sum(burst.samples) * (burst.end_s - burst.start_s) / sum(burst.period_s)
+    host = msgspec.structs.replace(burst.host, memory_growth_bytes=round(per_1000_bytes * consumed / 1000))
+    return msgspec.structs.replace(burst, host=host)
+
+
+@pytest.mark.parametrize(
+    ("base", "again", "named"), [(900 << 20, 700 << 20, True), (900 << 20, 1 << 20, False), (9 << 20, 9 << 20, False)]
+)
+def test_memory_that_will_run_out_is_noted_where_two_bursts_agree(base: int, again: int, named: bool) -> None:
+    found = diagnose.of(fine(growing(FINE, base), diagnosis=growing(FINE, again)))
+    notes = [f for f in found if f.cause is Cause.MEMORY]
+    assert bool(notes) is named
+    assert found[0].cause is Cause.STEP
+    if notes:
+        assert notes[0].severity is Severity.NOTE
+        assert "700 MiB per 1,000 samples" in notes[0].sentence
