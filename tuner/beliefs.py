@@ -75,7 +75,7 @@ class Beliefs:
     def rates(self, settings: Sequence[Settings]) -> dict[Settings, float]:
         """Return what is believed of measured settings: the measurement, smoothed by the model within its
         noise."""
-        seen = {s: fmean(steady.sustained(b).value for b in self.measured[s]) for s in settings}
+        seen = {s: fmean(self._rate(b) for b in self.measured[s]) for s in settings}
         if not self.model.knows_service or not seen:
             return seen
         noise = {
@@ -87,6 +87,11 @@ class Beliefs:
             s: min(max(value, rate * (1 - noise[s])), rate * (1 + noise[s]))
             for (s, rate), value in zip(seen.items(), smoothed, strict=True)
         }
+
+    def _rate(self, burst: Burst) -> float:
+        """Return a burst's sustained rate with the usual number of slow batches in it."""
+        luck = self.model.without_luck(burst) if self.model.knows_service else 1.0
+        return steady.sustained(burst).value * luck
 
     def best(self) -> Settings:
         """Return the cheapest measured setting as fast as the fastest; the user's own when nothing is

@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import fmean
 
 import msgspec
 import numpy as np
 
-from gputune import stats, steady
+from gputune import stats
 from gputune.corrections import Floats, Residual
 from gputune.loop import STARVED, Loop
 from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
 from gputune.reading import Seen, read
+from gputune.shape import NO_PART, Shape
 from gputune.whatif import HEAVY, WhatIf, crowded
 
 SLOW_BATCHES = 0.6
 """Rates vary less than independent batches would: the queue smooths some of it."""
+LUCK_KNOWN = 0.4
+"""Share of that spread which is left once a burst's own slow batches have been allowed for."""
 OVERLAP_SPREAD = 0.08
 """Added to the spread of fetching on the training thread while it is unknown how much of it the GPU's queue
 hides."""
 LOOP_SPREAD = 0.15
 """Share of the spread that is left when the workers have much to spare."""
-TAIL_FACTOR = 4.0
-"""A batch this many times slower than the median is a slow one."""
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -70,19 +71,12 @@ class Model:
     @property
     def variation(self) -> float:
         """Coefficient of variation of service times, pooled over bursts."""
-        return float(
-            np.average(
-                [steady.variation(s.burst) for s in self.seen],
-                weights=[len(s.burst.workers) for s in self.seen],
-            )
-        )
+        return self.shape.variation
 
     @property
     def tailed(self) -> bool:
-        """Whether some batches take several times the usual time: they hold up everything behind them in
-        order."""
-        services = [batch.fetch_s + batch.collate_s for s in self.seen for batch in s.burst.workers]
-        return max(services) > TAIL_FACTOR * median(services)
+        """Whether some batches take several times the usual time (see :class:`gputune.shape.Shape`)."""
+        return self.shape.tailed
 
     @property
     def service_s(self) -> float:
@@ -115,7 +109,7 @@ class Model:
         rate, at_work, room = self._what_if.rates(candidates)
         seen = [s.burst.settings for s in self.seen]
         replayed, _, _ = self._what_if.rates(seen)
-        errors = np.log([s.rate for s in self.seen]) - np.log(replayed)
+        errors = np.log([s.rate for s in self.seen]) - np.log(replayed) - self._luck
         residual = Residual(_features(seen), errors, np.array([self.noise(s.burst) for s in self.seen]))
         correction, spread = residual.at(_features(candidates))
         # What was left unexplained is the workers' side; no correction lifts a rate over what the loop can
@@ -141,6 +135,10 @@ class Model:
         """Return what the training loop alone would take, were every batch ready when asked for."""
         return self._samples_per_batch / self.loop.fed_s(settings)
 
+    def without_luck(self, burst: Burst) -> float:
+        """Return the factor on a burst's rate that replaces its own slow batches by the usual number of them."""
+        return next((math.exp(-luck) for s, luck in zip(self.seen, self._luck, strict=True) if s.burst is burst), 1.0)
+
     def crowded(self, burst: Burst) -> bool:
         """Whether more wanted to run during a burst than there are cores."""
         return any(crowded(s, self.cores) for s in self.seen if s.burst is burst)
@@ -165,6 +163,8 @@ class Model:
         """Return how far a burst's rate may be off (relative), given how rare slow batches are in all
         bursts."""
         unseen = SLOW_BATCHES * self.variation / math.sqrt(max(4, len(burst.period_s)))
+        if self.tailed:
+            unseen *= LUCK_KNOWN
         if stats.data_wait_share(burst) < STARVED and self.variation < HEAVY:
             unseen *= 0.3
         spread = next((s.spread for s in self.seen if s.burst is burst), 0.3)
@@ -172,7 +172,9 @@ class Model:
 
     def _fit(self) -> None:
         self.loop = Loop(self.seen, self.cores, self.ceiling, self.other_ceiling)
-        self._what_if = WhatIf(self.seen, self.cores, self.loop, self.variation)
+        self.shape = Shape([s.burst for s in self.seen], [s.waiting_s > NO_PART * s.cycle_s for s in self.seen])
+        self._what_if = WhatIf(self.seen, self.cores, self.loop, self.shape)
+        self._luck = np.array([self._what_if.luck(number) for number in range(len(self.seen))])
 
 
 def _features(settings: Sequence[Settings]) -> Floats:

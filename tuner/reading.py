@@ -29,8 +29,14 @@ class Seen(msgspec.Struct, frozen=True):
     """Of these, how many wanted a core."""
     computing_s: float
     waiting_s: float
+    """Both with the usual luck of this burst: as many slow batches as it happened to have."""
     busy_s: float
     others: float
+
+    @property
+    def cycle_s(self) -> float:
+        """Seconds of a worker from one batch to the next."""
+        return self.computing_s + self.waiting_s
 
 
 def read(burst: Burst, samples_per_batch: float, cores: float, *, disturbed: bool = False) -> Seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import fmean, median
 
@@ -13,6 +14,7 @@ from gputune.corrections import Contention, Floats, Waiting
 from gputune.loop import Loop
 from gputune.probes.settings import Settings
 from gputune.reading import Seen
+from gputune.shape import Shape
 
 REPLAYED_BATCHES = 240
 TAIL_BATCHES = 480
@@ -37,52 +39,58 @@ class WhatIf:
         seen: what the bursts taught; at least one.
         cores: cores the container really gives.
         loop: the training loop's own speed.
-        variation: coefficient of variation of service times, pooled over bursts.
+        shape: how service times are spread, over the same bursts.
     """
 
-    def __init__(self, seen: Sequence[Seen], cores: float, loop: Loop, variation: float) -> None:
-        self._seen, self._loop, self._variation = seen, loop, variation
+    def __init__(self, seen: Sequence[Seen], cores: float, loop: Loop, shape: Shape) -> None:
+        self._seen, self._loop, self._shape = seen, loop, shape
         self._others = median(s.others for s in seen)
         self._waiting = Waiting()
         self._computing = Contention(cores, sharing=(1.15, 0.4), crowding=(0.10, 0.12))
-        calm = min(seen, key=lambda s: s.running)
+        calm = min(range(len(seen)), key=lambda n: seen[n].running)
+        computing_s = min(seen[calm].computing_s, max(1e-7, fmean(b.cpu_s for b in seen[calm].burst.workers)))
         self._computing.suppose(
-            min(calm.computing_s, max(1e-7, fmean(b.cpu_s for b in calm.burst.workers))),
-            CROWDED_SPREAD if crowded(calm, cores) else CALM_SPREAD,
+            computing_s * float(shape.levels[calm][0]),
+            CROWDED_SPREAD if crowded(seen[calm], cores) else CALM_SPREAD,
         )
-        for s in seen:
-            self._learn(s)
-        self._drawn = self._pool()
+        for number, s in enumerate(seen):
+            self._learn(s, number)
+        self._drawn = shape.draw(TAIL_BATCHES if shape.tailed or shape.variation > HEAVY else REPLAYED_BATCHES)
 
-    def _learn(self, s: Seen) -> None:
-        noise = max(0.02, steady.variation(s.burst) / len(s.burst.workers) ** 0.5, s.spread / 2)
+    def _learn(self, s: Seen, number: int) -> None:
+        spread = steady.variation(s.burst) / len(s.burst.workers) ** 0.5
+        if self._shape.tailed:
+            spread = self._shape.parts[number].spread
+        noise = max(0.02, spread, min(0.1, s.spread / 2))
+        computing, waiting = self._shape.levels[number]
         # Where a batch hardly computes (or hardly waits), that part is the small difference of two clocks.
         share = s.computing_s / max(1e-12, s.computing_s + s.waiting_s)
-        self._computing.learn(s.running, s.others, s.computing_s, noise / max(share, 0.05))
+        self._computing.learn(s.running, s.others, s.computing_s * computing, noise / max(share, 0.05))
         if share < 0.98:
-            self._waiting.learn(s.at_work, s.waiting_s, noise / max(1 - share, 0.05))
+            self._waiting.learn(s.at_work, s.waiting_s * waiting, noise / max(1 - share, 0.05))
 
-    def _pool(self) -> Floats:
-        """Return the batches to replay from all bursts, shape (2, batches), each part relative to its
-        burst's mean."""
-        parts = []
-        for s in self._seen:
-            wall = np.array([b.fetch_s + b.collate_s for b in s.burst.workers])
-            cpu = np.minimum(wall, np.array([b.cpu_s for b in s.burst.workers]))
-            rest = wall - cpu
-            # Under contention the rest is mostly queueing for a core; it then varies with the computing part.
-            waits = rest if s.waiting_s > 0.02 * wall.mean() and rest.mean() > 0 else np.zeros_like(rest)
-            parts.append(np.stack([_relative(cpu), _relative(waits)]))
-        pooled = np.concatenate(parts, axis=1)
-        count = TAIL_BATCHES if self._variation > HEAVY else REPLAYED_BATCHES
-        drawn = pooled[:, np.random.default_rng(1).permutation(np.arange(count) % pooled.shape[1])]
-        means = drawn.mean(axis=1, keepdims=True)
-        relative: Floats = drawn / np.where(means > 0, means, 1.0)
-        return relative
+    def luck(self, number: int) -> float:
+        """Return the logarithm of what a burst's own slow batches did to its rate, against the usual number of them.
 
-    def rates(self, candidates: Sequence[Settings]) -> tuple[Floats, Floats, Floats]:
+        Its batches are replayed in their own order at its own settings, once as they were and once with the pooled
+        spread; what the model gets wrong is in both.
+        """
+        settings, own = self._seen[number].burst.settings, self._shape.own[number]
+        if not self._shape.tailed:
+            return 0.0
+        if settings.num_workers == 0:
+            seconds = np.array([self._seen[number].computing_s, self._seen[number].waiting_s])
+            longer_s = float((self._shape.levels[number] - 1) @ seconds)
+            return math.log(max(0.1, 1 + longer_s * self._seen[number].rate))
+        times = max(3, math.ceil(TAIL_BATCHES / own.shape[1]))
+        mine, _, _ = self.rates([settings], np.tile(own, times))
+        usual, _, _ = self.rates([settings])
+        return float(np.log(mine[0] / usual[0]))
+
+    def rates(self, candidates: Sequence[Settings], drawn: Floats | None = None) -> tuple[Floats, Floats, Floats]:
         """Return replayed batches/s, busy workers, and what the workers could make over what the loop can
-        take."""
+        take; ``drawn`` are batches to replay instead of the pooled ones."""
+        drawn = self._drawn if drawn is None else drawn
         workers = np.array([c.num_workers for c in candidates], dtype=np.int64)
         prefetch = np.array([c.prefetch_factor or 1 for c in candidates], dtype=np.int64)
         ordered = np.array([c.in_order for c in candidates])
@@ -98,8 +106,8 @@ class WhatIf:
                 continue
             computing, waiting, busy, at_work[mine] = self._settle(workers[mine], copying[mine], receive[mine])
             rate[mine] = function(
-                self._drawn[0],
-                self._drawn[1],
+                drawn[0],
+                drawn[1],
                 computing,
                 waiting,
                 busy,
@@ -133,16 +141,11 @@ class WhatIf:
     def _rate_alone(self) -> float:
         """Return batches/s with fetching on the training thread, where it may overlap with queued GPU
         work."""
-        alone = [s for s in self._seen if s.burst.settings.num_workers == 0]
+        alone = [n for n, s in enumerate(self._seen) if s.burst.settings.num_workers == 0]
         if alone:
-            return alone[-1].rate
+            return self._seen[alone[-1]].rate * math.exp(-self.luck(alone[-1]))
         service = self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
         return float(1 / max(self._loop.alone_s(), service + (1 - HIDDEN) * self._loop.alone_s()))
-
-
-def _relative(values: Floats) -> Floats:
-    mean = values.mean()
-    return values / mean if mean > 0 else values
 
 
 def crowded(seen: Seen, cores: float) -> bool:
