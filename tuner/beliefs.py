@@ -89,9 +89,8 @@ class Beliefs:
         }
 
     def _rate(self, burst: Burst) -> float:
-        """Return a burst's sustained rate with the usual number of slow batches in it."""
-        luck = self.model.without_luck(burst) if self.model.knows_service else 1.0
-        return steady.sustained(burst).value * luck
+        """Return the rate a burst stands for."""
+        return self.model.steady_samples_per_s(burst) if self.model.knows(burst) else stats.samples_per_s(burst)
 
     def best(self) -> Settings:
         """Return the cheapest measured setting as fast as the fastest; the user's own when nothing is

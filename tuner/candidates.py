@@ -17,8 +17,8 @@ LEAP, LEAP_FROM = 3, 4
 DEEP, DEEP_TAILED = 4, 8
 """Batches ahead a worker should keep, ordinarily and when some batches are much slower than the rest: a short burst
 rarely meets the slowest batches there are, and a deep queue is the cheapest insurance against them."""
-INSURANCE_BYTES = 1 << 30
-"""A deeper queue is only insurance while it takes no more memory than this on top of two batches a worker."""
+INSURANCE_SHARE = 0.125
+"""A deeper queue is only insurance while the batches in flight take at most this share of the room there is."""
 
 
 class Candidates:
@@ -35,6 +35,7 @@ class Candidates:
         self.all = _candidates(space, user, start_share)
         self.pin_due = _pin_due(space, user, baseline)
         self._reserve: list[Settings] = []
+        self._room_bytes = min((b for b in (space.shm_bytes, space.memory_bytes) if b is not None), default=0)
         self._batch_bytes = baseline.batch_bytes or space.batch_bytes
 
     def exclude(self, failed: Infeasible) -> None:
@@ -82,8 +83,10 @@ class Candidates:
 
     def _insured(self, workers: int, *, tailed: bool) -> int:
         """Return how many batches ahead are worth their memory whatever has been measured so far."""
-        affordable = 2 + INSURANCE_BYTES // max(1, workers * self._batch_bytes) if self._batch_bytes else DEEP
-        return min(DEEP_TAILED if tailed else DEEP, affordable)
+        affordable = math.inf
+        if self._batch_bytes and self._room_bytes:
+            affordable = INSURANCE_SHARE * self._room_bytes // (workers * self._batch_bytes) - 1
+        return int(min(DEEP_TAILED if tailed else DEEP, affordable))
 
     def neighbours(self, one: Settings, other: Settings) -> bool:
         """Whether two settings are a step apart in workers, in prefetch, or in both."""

@@ -22,12 +22,14 @@ from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
 from gputune.reading import Seen, read
 from gputune.shape import NO_PART, Shape
-from gputune.whatif import HEAVY, WhatIf, crowded
+from gputune.whatif import WhatIf, crowded
 
-SLOW_BATCHES = 0.6
-"""Rates vary less than independent batches would: the queue smooths some of it."""
-LUCK_KNOWN = 0.4
-"""Share of that spread which is left once a burst's own slow batches have been allowed for."""
+OVER_LOOP = 1.02
+"""No burst proves more than this times what the loop takes when fed: it lived on its stock."""
+EDGE = 0.5
+"""Batches by which the count of a burst depends on the moment it began."""
+FED_SHARE = 0.3
+"""Part of the sampling error of service times that is left in the rate of a loop that hardly waits."""
 OVERLAP_SPREAD = 0.08
 """Added to the spread of fetching on the training thread while it is unknown how much of it the GPU's queue
 hides."""
@@ -108,9 +110,7 @@ class Model:
             raise ValueError("no burst with stamped batches has been added")
         rate, at_work, room = self._what_if.rates(candidates)
         seen = [s.burst.settings for s in self.seen]
-        replayed, _, _ = self._what_if.rates(seen)
-        errors = np.log([s.rate for s in self.seen]) - np.log(replayed) - self._luck
-        residual = Residual(_features(seen), errors, np.array([self.noise(s.burst) for s in self.seen]))
+        residual = Residual(_features(seen), self._errors, np.array([self.noise(s.burst) for s in self.seen]))
         correction, spread = residual.at(_features(candidates))
         # What was left unexplained is the workers' side; no correction lifts a rate over what the loop can
         # take.
@@ -135,9 +135,19 @@ class Model:
         """Return what the training loop alone would take, were every batch ready when asked for."""
         return self._samples_per_batch / self.loop.fed_s(settings)
 
-    def without_luck(self, burst: Burst) -> float:
-        """Return the factor on a burst's rate that replaces its own slow batches by the usual number of them."""
-        return next((math.exp(-luck) for s, luck in zip(self.seen, self._luck, strict=True) if s.burst is burst), 1.0)
+    def knows(self, burst: Burst) -> bool:
+        """Whether anything was learnt from ``burst``."""
+        return any(s.burst is burst for s in self.seen)
+
+    def steady_samples_per_s(self, burst: Burst) -> float:
+        """Return the rate ``burst`` stands for, without the luck and the stock that were in it.
+
+        It is what replay expects of its settings, corrected by how far the burst was from a replay of itself.
+        """
+        number = next(n for n, s in enumerate(self.seen) if s.burst is burst)
+        expected, _, _ = self._what_if.rates([burst.settings])
+        rate = float(expected[0] * np.exp(self._errors[number])) * self._samples_per_batch
+        return min(rate, OVER_LOOP * self.loop_samples_per_s(burst.settings)) if burst.settings.num_workers else rate
 
     def crowded(self, burst: Burst) -> bool:
         """Whether more wanted to run during a burst than there are cores."""
@@ -160,21 +170,32 @@ class Model:
     # -- learning
 
     def noise(self, burst: Burst) -> float:
-        """Return how far a burst's rate may be off (relative), given how rare slow batches are in all
-        bursts."""
-        unseen = SLOW_BATCHES * self.variation / math.sqrt(max(4, len(burst.period_s)))
-        if self.tailed:
-            unseen *= LUCK_KNOWN
-        if stats.data_wait_share(burst) < STARVED and self.variation < HEAVY:
-            unseen *= 0.3
-        spread = next((s.spread for s in self.seen if s.burst is burst), 0.3)
-        return math.hypot(spread, min(0.5, unseen))
+        """Return how far a burst's rate may be off (relative), its own slow batches allowed for."""
+        number = next((n for n, s in enumerate(self.seen) if s.burst is burst), None)
+        if number is None:
+            return 0.3
+        sampled = self.shape.parts[number].spread
+        waiting = self.loop.net_wait_share(burst) if burst.settings.num_workers else 1.0
+        sampled *= 1.0 if waiting > STARVED else FED_SHARE
+        return math.hypot(self.seen[number].drift, sampled, EDGE / len(burst.period_s))
 
     def _fit(self) -> None:
         self.loop = Loop(self.seen, self.cores, self.ceiling, self.other_ceiling)
         self.shape = Shape([s.burst for s in self.seen], [s.waiting_s > NO_PART * s.cycle_s for s in self.seen])
         self._what_if = WhatIf(self.seen, self.cores, self.loop, self.shape)
-        self._luck = np.array([self._what_if.luck(number) for number in range(len(self.seen))])
+        self._errors = self._replay_errors()
+
+    def _replay_errors(self) -> Floats:
+        """Return for each burst the logarithm of what was measured over what replay makes of it.
+
+        With rare slow batches a burst is compared with a replay of itself, which had the same luck. Without, its
+        sustained rate is the better witness: readers that share a disk hold each other up less than replay thinks.
+        """
+        if self.tailed:
+            replayed = [self._what_if.as_measured(number) for number in range(len(self.seen))]
+            return np.log([s.delivered for s in self.seen]) - np.log(replayed)
+        steadily, _, _ = self._what_if.rates([s.burst.settings for s in self.seen])
+        return np.log([s.rate for s in self.seen]) - np.log(steadily)
 
 
 def _features(settings: Sequence[Settings]) -> Floats:

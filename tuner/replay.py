@@ -33,6 +33,7 @@ def in_order(
     receive_s: Floats,
     workers: Integers,
     prefetch: Integers,
+    discard: int | None = None,
 ) -> Floats:
     """Return batches per second of each candidate when batches are handed out in the sampler's order.
 
@@ -45,6 +46,7 @@ def in_order(
         receive_s: shape (candidates,): main-thread seconds to take one finished batch.
         workers: shape (candidates,), at least 1.
         prefetch: shape (candidates,), at least 1.
+        discard: batches not counted at the start, at least 1; one third where not given.
     """
     batches, candidates = len(cpu_s), len(workers)
     ahead = np.minimum(workers * prefetch, batches)
@@ -71,7 +73,7 @@ def in_order(
         asks += busy_s
         at_finished += candidates
         at_handed += candidates
-    return _rate(handed[lag:])
+    return _rate(handed[lag:], discard)
 
 
 def any_order(
@@ -83,6 +85,7 @@ def any_order(
     receive_s: Floats,
     workers: Integers,
     prefetch: Integers,
+    discard: int | None = None,
 ) -> Floats:
     """Return batches per second when finished batches are handed out first come, first served.
 
@@ -111,10 +114,10 @@ def any_order(
         done = np.maximum(free[column, who], asks) + service[(k + slots) % batches]
         free[column, who] = pending[column, slot] = done
         asks = asks + busy_s
-    return _rate(handed)
+    return _rate(handed, discard)
 
 
-def _rate(handed: Floats) -> Floats:
-    skip = len(handed) // WARM_UP_SHARE
+def _rate(handed: Floats, discard: int | None) -> Floats:
+    skip = len(handed) // WARM_UP_SHARE if discard is None else discard - 1
     rate: Any = (len(handed) - 1 - skip) / (handed[-1] - handed[skip])
     return np.asarray(rate, dtype=np.float64)

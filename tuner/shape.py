@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 
 ORDINARY = 0.75
 """The fastest batches of a burst up to this share are its ordinary ones."""
-TAIL_FACTOR = 4.0
+TAIL_FACTOR = 3.5
 """A batch this many times slower than the ordinary ones is a slow one."""
 NO_PART = 0.02
 """A part (computing, waiting) below this share of the service time is the small difference of two clocks."""

@@ -69,27 +69,31 @@ class WhatIf:
         if share < 0.98:
             self._waiting.learn(s.at_work, s.waiting_s * waiting, noise / max(1 - share, 0.05))
 
-    def luck(self, number: int) -> float:
-        """Return the logarithm of what a burst's own slow batches did to its rate, against the usual number of them.
+    def as_measured(self, number: int) -> float:
+        """Return the batches/s that replay gives for a burst exactly as it was run.
 
-        Its batches are replayed in their own order at its own settings, once as they were and once with the pooled
-        spread; what the model gets wrong is in both.
+        The queue starts empty, the first batches are discarded, and the burst's own batches come in their own order:
+        what it owes to the stock it began with, and to the slow batches it happened to meet, is in the replay too.
         """
-        settings, own = self._seen[number].burst.settings, self._shape.own[number]
-        if not self._shape.tailed:
-            return 0.0
-        if settings.num_workers == 0:
-            seconds = np.array([self._seen[number].computing_s, self._seen[number].waiting_s])
-            longer_s = float((self._shape.levels[number] - 1) @ seconds)
-            return math.log(max(0.1, 1 + longer_s * self._seen[number].rate))
-        times = max(3, math.ceil(TAIL_BATCHES / own.shape[1]))
-        mine, _, _ = self.rates([settings], np.tile(own, times))
-        usual, _, _ = self.rates([settings])
-        return float(np.log(mine[0] / usual[0]))
+        seen, own = self._seen[number], self._shape.own[number]
+        if seen.burst.settings.num_workers == 0:
+            longer_s = float((1 - self._shape.levels[number]) @ np.array([seen.computing_s, seen.waiting_s]))
+            return 1 / max(1e-9, 1 / self._rate_alone() + longer_s)
+        discard = max(1, seen.burst.warmup_batches)
+        ready = max(0, seen.burst.ready[0]) if seen.burst.ready else 0
+        replayed = np.ones((2, discard + len(seen.burst.period_s)))
+        made = np.arange(replayed.shape[1] - min(discard + ready, replayed.shape[1]))
+        replayed[:, replayed.shape[1] - len(made) :] = own[:, made % own.shape[1]]
+        rate, _, _ = self.rates([seen.burst.settings], replayed, discard)
+        return float(rate[0])
 
-    def rates(self, candidates: Sequence[Settings], drawn: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-        """Return replayed batches/s, busy workers, and what the workers could make over what the loop can
-        take; ``drawn`` are batches to replay instead of the pooled ones."""
+    def rates(
+        self, candidates: Sequence[Settings], drawn: Floats | None = None, discard: int | None = None
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return replayed batches/s, busy workers, and what the workers could make over what the loop can take.
+
+        ``drawn`` are batches to replay instead of the pooled ones, the first ``discard`` of them not counted.
+        """
         drawn = self._drawn if drawn is None else drawn
         workers = np.array([c.num_workers for c in candidates], dtype=np.int64)
         prefetch = np.array([c.prefetch_factor or 1 for c in candidates], dtype=np.int64)
@@ -114,6 +118,7 @@ class WhatIf:
                 receive[mine],
                 workers[mine],
                 prefetch[mine],
+                discard,
             )
             room[mine] = workers[mine] / (computing + waiting) * (busy + receive[mine])
         return rate, at_work, room
@@ -143,7 +148,9 @@ class WhatIf:
         work."""
         alone = [n for n, s in enumerate(self._seen) if s.burst.settings.num_workers == 0]
         if alone:
-            return self._seen[alone[-1]].rate * math.exp(-self.luck(alone[-1]))
+            seen = self._seen[alone[-1]]
+            usual = (self._shape.levels[alone[-1]] - 1) @ np.array([seen.computing_s, seen.waiting_s])
+            return float(1 / max(1e-9, 1 / seen.delivered + usual))
         service = self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
         return float(1 / max(self._loop.alone_s(), service + (1 - HIDDEN) * self._loop.alone_s()))
 
