@@ -18,6 +18,8 @@ KEEP = 0.015
 """A measured setting within this of the best is as good; the cheapest of them is recommended."""
 DISTURBED_CORES = 0.10
 """Other processes taking this share of the cores more than in the calmest burst spoil a burst."""
+THIN, THIN_LOOKS = 8, 3
+"""Settings measured for fewer batches than this may be measured again, up to so many times."""
 FED = 0.03
 """Share of time waiting, beyond taking a ready batch, below which the loop itself sets the pace."""
 
@@ -111,10 +113,17 @@ class Beliefs:
         rates = self.rates(list(self.measured))
         return pareto([Point(settings=s, samples_per_s=r, cost=self.cost(s)) for s, r in rates.items()])
 
+    def settled(self, settings: Settings) -> bool:
+        """Whether ``settings`` have been measured for more than a few batches: one slow batch may fill a burst."""
+        bursts = self.measured.get(settings, ())
+        return sum(len(b.period_s) for b in bursts) >= THIN or len(bursts) >= THIN_LOOKS
+
     def fed(self) -> bool:
         """Whether the loop hardly waited under the best settings: more workers cannot help then."""
-        best, _ = self.fastest()
-        return best.num_workers > 0 and all(self.model.loop.net_wait_share(b) < FED for b in self.measured[best])
+        best, rate = self.fastest()
+        if best.num_workers == 0 or rate < (1 - FED) * self.model.loop_samples_per_s(best):
+            return False
+        return all(self.model.loop.net_wait_share(b) < FED for b in self.measured[best])
 
     def reached(self) -> bool:
         """Whether a measured setting is as good as free data."""

@@ -14,10 +14,10 @@ COPY_WORTH = 0.005
 """Copies below this share of the time make pinning pointless."""
 LEAP, LEAP_FROM = 3, 4
 """No more than this many times the workers measured so far (or this many workers) in one step."""
-DEEP, DEEP_TAILED = 4, 8
+DEEP, DEEP_TAILED = 8, 8
 """Batches ahead a worker should keep, ordinarily and when some batches are much slower than the rest: a short burst
 rarely meets the slowest batches there are, and a deep queue is the cheapest insurance against them."""
-INSURANCE_SHARE = 0.125
+INSURANCE_SHARE = 0.25
 """A deeper queue is only insurance while the batches in flight take at most this share of the room there is."""
 
 
