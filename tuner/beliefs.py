@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from gputune import stats, steady
+from gputune import stats
 from gputune.cost import Point, cost, pareto
 from gputune.model import Model
 from gputune.probes.burst import Burst
@@ -54,6 +54,8 @@ class Beliefs:
         self.measured: dict[Settings, list[Burst]] = {}
         self._bytes = (worker_bytes, baseline.batch_bytes or batch_bytes)
         self._calm_cores = math.inf
+        self._believed: dict[Settings, float] = {}
+        self._believed_at = (-1, 0)
         self.learn(baseline)
 
     def learn(self, burst: Burst) -> None:
@@ -77,12 +79,18 @@ class Beliefs:
     def rates(self, settings: Sequence[Settings]) -> dict[Settings, float]:
         """Return what is believed of measured settings: the measurement, smoothed by the model within its
         noise."""
-        seen = {s: fmean(self._rate(b) for b in self.measured[s]) for s in settings}
-        if not self.model.knows_service or not seen:
+        version = self.model.version, sum(map(len, self.measured.values()))
+        if version != self._believed_at:
+            self._believed, self._believed_at = self._believe(), version
+        return {s: self._believed[s] for s in settings}
+
+    def _believe(self) -> dict[Settings, float]:
+        seen = {s: fmean(map(self._rate, bursts)) for s, bursts in self.measured.items()}
+        if not self.model.knows_service:
             return seen
         noise = {
-            s: max(0.02, 1.5 * fmean(map(self.model.noise, self.measured[s])) / math.sqrt(len(self.measured[s])))
-            for s in settings
+            s: max(0.02, 1.5 * fmean(map(self.model.noise, bursts)) / math.sqrt(len(bursts)))
+            for s, bursts in self.measured.items()
         }
         smoothed = self.model.predict(list(seen)).samples_per_s.tolist()
         return {

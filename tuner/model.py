@@ -63,6 +63,8 @@ class Model:
         self.other_ceiling: Burst | None = None
         """A second burst with free data, with pinning the other way round."""
         self.seen: list[Seen] = []
+        self.version = 0
+        """Counts what was learnt: predictions made before are outdated when it moves."""
         self._samples_per_batch = fmean(ceiling.samples) if self.ceiling and ceiling and ceiling.samples else 1.0
 
     @property
@@ -145,8 +147,7 @@ class Model:
         It is what replay expects of its settings, corrected by how far the burst was from a replay of itself.
         """
         number = next(n for n, s in enumerate(self.seen) if s.burst is burst)
-        expected, _, _ = self._what_if.rates([burst.settings])
-        rate = float(expected[0] * np.exp(self._errors[number])) * self._samples_per_batch
+        rate = float(self._replayed[number] * np.exp(self._errors[number])) * self._samples_per_batch
         return min(rate, OVER_LOOP * self.loop_samples_per_s(burst.settings)) if burst.settings.num_workers else rate
 
     def crowded(self, burst: Burst) -> bool:
@@ -177,13 +178,16 @@ class Model:
         sampled = self.shape.parts[number].spread
         waiting = self.loop.net_wait_share(burst) if burst.settings.num_workers else 1.0
         sampled *= 1.0 if waiting > STARVED else FED_SHARE
-        return math.hypot(self.seen[number].drift, sampled, EDGE / len(burst.period_s))
+        read = self.seen[number].drift if self.tailed else self.seen[number].spread
+        return math.hypot(read, sampled, EDGE / len(burst.period_s))
 
     def _fit(self) -> None:
         self.loop = Loop(self.seen, self.cores, self.ceiling, self.other_ceiling)
         self.shape = Shape([s.burst for s in self.seen], [s.waiting_s > NO_PART * s.cycle_s for s in self.seen])
         self._what_if = WhatIf(self.seen, self.cores, self.loop, self.shape)
+        self._replayed, _, _ = self._what_if.rates([s.burst.settings for s in self.seen])
         self._errors = self._replay_errors()
+        self.version += 1
 
     def _replay_errors(self) -> Floats:
         """Return for each burst the logarithm of what was measured over what replay makes of it.
@@ -194,8 +198,7 @@ class Model:
         if self.tailed:
             replayed = [self._what_if.as_measured(number) for number in range(len(self.seen))]
             return np.log([s.delivered for s in self.seen]) - np.log(replayed)
-        steadily, _, _ = self._what_if.rates([s.burst.settings for s in self.seen])
-        return np.log([s.rate for s in self.seen]) - np.log(steadily)
+        return np.log([s.rate for s in self.seen]) - np.log(self._replayed)
 
 
 def _features(settings: Sequence[Settings]) -> Floats:
