@@ -38,8 +38,8 @@ def in_order(
     """Return batches per second of each candidate when batches are handed out in the sampler's order.
 
     Args:
-        cpu_s: shape (batches,): computing part of each batch's service time.
-        wait_s: shape (batches,): waiting part.
+        cpu_s: shape (batches,), or (batches, candidates): computing part of each batch's service time.
+        wait_s: waiting part, likewise.
         cpu_factor: shape (candidates,): what contention does to the computing part.
         wait_factor: shape (candidates,): what concurrency does to the waiting part.
         busy_s: shape (candidates,): seconds of the main loop between two calls of ``next()``.
@@ -98,7 +98,7 @@ def any_order(
     owner = np.arange(slots)[None, :] % workers[:, None]
     free = np.zeros((candidates, int(workers.max())))
     pending = np.full((candidates, slots), np.inf)
-    service = cpu_s[:, None] * cpu_factor + wait_s[:, None] * wait_factor
+    service = cpu_s.reshape(batches, -1) * cpu_factor + wait_s.reshape(batches, -1) * wait_factor
     for slot in range(slots):
         live = slot < workers * prefetch
         who = owner[:, slot]

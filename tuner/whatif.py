@@ -22,6 +22,8 @@ TAIL_BATCHES = 480
 enough."""
 HEAVY = 0.7
 """Coefficient of variation of service times from which they count as heavy-tailed."""
+ORDERS = 6
+"""Places at which a burst's own batches are begun when it is replayed as it was."""
 FIXED_POINT_ROUNDS = 10
 """Enough for load and speed to agree within a per mille."""
 HIDDEN = 0.3
@@ -72,20 +74,21 @@ class WhatIf:
     def as_measured(self, number: int) -> float:
         """Return the batches/s that replay gives for a burst exactly as it was run.
 
-        The queue starts empty, the first batches are discarded, and the burst's own batches come in their own order:
-        what it owes to the stock it began with, and to the slow batches it happened to meet, is in the replay too.
+        The queue starts empty, the first batches are discarded, and the burst's own batches come in their own order,
+        begun at several places, since which of them was handed out first is not known: what it owes to the stock it
+        began with, and to the slow batches it happened to meet, is in the replay too.
         """
         seen, own = self._seen[number], self._shape.own[number]
         if seen.burst.settings.num_workers == 0:
             longer_s = float((1 - self._shape.levels[number]) @ np.array([seen.computing_s, seen.waiting_s]))
             return 1 / max(1e-9, 1 / self._rate_alone() + longer_s)
-        discard = max(1, seen.burst.warmup_batches)
-        ready = max(0, seen.burst.ready[0]) if seen.burst.ready else 0
-        replayed = np.ones((2, discard + len(seen.burst.period_s)))
-        made = np.arange(replayed.shape[1] - min(discard + ready, replayed.shape[1]))
-        replayed[:, replayed.shape[1] - len(made) :] = own[:, made % own.shape[1]]
-        rate, _, _ = self.rates([seen.burst.settings], replayed, discard)
-        return float(rate[0])
+        discard, count = max(1, seen.burst.warmup_batches), len(seen.burst.period_s)
+        replayed = np.ones((2, discard + count, ORDERS))
+        for order in range(ORDERS):
+            first = order * own.shape[1] // ORDERS
+            replayed[:, discard:, order] = own[:, (first + np.arange(count)) % own.shape[1]]
+        rates, _, _ = self.rates([seen.burst.settings] * ORDERS, replayed, discard)
+        return float(1 / np.mean(1 / rates))
 
     def rates(
         self, candidates: Sequence[Settings], drawn: Floats | None = None, discard: int | None = None
