@@ -53,6 +53,10 @@ class Candidates:
         self._reserve = [c for c in self.all if c.pin_memory is not pin]
         self.all = [c for c in self.all if c.pin_memory is pin]
 
+    def in_reserve(self, settings: Settings) -> bool:
+        """Whether ``settings`` are left out only for their choice of pinning."""
+        return settings in self._reserve
+
     def reopen_pinning(self) -> None:
         """Bring the reserve back."""
         self.all, self._reserve = self.all + self._reserve, []

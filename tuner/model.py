@@ -33,6 +33,8 @@ FED_SHARE = 0.3
 OVERLAP_SPREAD = 0.08
 """Added to the spread of fetching on the training thread while it is unknown how much of it the GPU's queue
 hides."""
+MOST_HIDDEN = 0.8
+"""Share of the loop's time that may overlap with fetching on the training thread at best."""
 LOOP_SPREAD = 0.15
 """Share of the spread that is left when the workers have much to spare."""
 
@@ -149,6 +151,10 @@ class Model:
         number = next(n for n, s in enumerate(self.seen) if s.burst is burst)
         rate = float(self._replayed[number] * np.exp(self._errors[number])) * self._samples_per_batch
         return min(rate, OVER_LOOP * self.loop_samples_per_s(burst.settings)) if burst.settings.num_workers else rate
+
+    def alone_at_best_samples_per_s(self) -> float:
+        """Return what fetching on the training thread reaches if the GPU's queue hides nearly all of the loop."""
+        return self._what_if.alone_at(MOST_HIDDEN) * self._samples_per_batch
 
     def crowded(self, burst: Burst) -> bool:
         """Whether more wanted to run during a burst than there are cores."""

@@ -7,7 +7,7 @@ import math
 import msgspec
 import numpy as np
 
-from gputune import stats, steady
+from gputune import stats
 from gputune.beliefs import KEEP, Beliefs
 from gputune.candidates import Candidates
 from gputune.model import Prediction
@@ -92,7 +92,7 @@ class Planner:
         """Bring the other choice of pinning back when a burst fell far short: its thread may be the
         bottleneck."""
         predicted = proposal.predicted_samples_per_s or 0.0
-        if proposal.settings.pin_memory and steady.sustained(burst).value < PIN_DOUBT * predicted:
+        if proposal.settings.pin_memory and stats.samples_per_s(burst) < PIN_DOUBT * predicted:
             self.candidates.reopen_pinning()
         rates = self.beliefs.rates(list(self.beliefs.measured))
         mine = proposal.settings
@@ -116,7 +116,19 @@ class Planner:
         )
         if choice is not None:
             return self._propose(pool[choice[0]], expected, *choice)
-        return self._confirmation()
+        return self._other_pinning() or self._confirmation()
+
+    def _other_pinning(self) -> Proposal | None:
+        """Return the best with pinning the other way round where workers have room and the loop is still slower than
+        with free data."""
+        best = self.beliefs.best()
+        other = best.replace(pin_memory=not best.pin_memory)
+        if best.num_workers == 0 or self.beliefs.reached() or not self.candidates.in_reserve(other):
+            return None
+        expected = self.model.predict([best, other])
+        if expected.room[0] <= AMPLE_ROOM or other in self.beliefs.measured:
+            return None
+        return self._propose(other, expected, 1, "pinning the other way round: the loop is slower than it could be")
 
     def _confirmation(self) -> Proposal | None:
         """Return a second, longer burst of the winner where one burst may well have been luck."""
@@ -171,6 +183,8 @@ class Planner:
         best, best_rate = self.beliefs.fastest()
         limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
         hope = np.minimum(expected.samples_per_s * np.exp(OPTIMISM * expected.spread), limit)
+        if not any(s.num_workers == 0 for s in self.beliefs.measured):
+            hope[[c.num_workers == 0 for c in pool]] = self.model.alone_at_best_samples_per_s()
         hope[[self.beliefs.settled(c) or not self.candidates.neighbours(c, best) for c in pool]] = 0.0
         if hope.max() < (1 + KEEP) * best_rate:
             return None

@@ -129,6 +129,8 @@ class _Search:
         if probe is None or self._out_of_means():
             return
         result = self.bench.measure(probe, Purpose.CEILING, PROBE_LENGTH, replay=True)
+        if isinstance(result, Burst) and self.beliefs.disturbed(result):
+            result = self.bench.measure(probe, Purpose.CEILING, PROBE_LENGTH, replay=True)
         if isinstance(result, Burst):
             self.pinned = result
             self.planner.learn_pinning(result)

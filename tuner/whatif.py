@@ -154,8 +154,14 @@ class WhatIf:
             seen = self._seen[alone[-1]]
             usual = (self._shape.levels[alone[-1]] - 1) @ np.array([seen.computing_s, seen.waiting_s])
             return float(1 / max(1e-9, 1 / seen.delivered + usual))
-        service = self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
-        return float(1 / max(self._loop.alone_s(), service + (1 - HIDDEN) * self._loop.alone_s()))
+        return self.alone_at(HIDDEN)
+
+    def alone_at(self, hidden: float) -> float:
+        """Return batches/s with fetching on the training thread when this share of the loop's time overlaps with
+        it."""
+        # Nothing else of ours runs meanwhile, so nothing crowds it.
+        service = self._computing.time_s(np.array(0.0), self._others) + self._waiting.time_s(np.array([1.0]))[0]
+        return float(1 / max(self._loop.alone_s(), service + (1 - hidden) * self._loop.alone_s()))
 
 
 def crowded(seen: Seen, cores: float) -> bool:
