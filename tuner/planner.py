@@ -12,13 +12,14 @@ from gputune.beliefs import KEEP, Beliefs
 from gputune.candidates import Candidates
 from gputune.model import Prediction
 from gputune.probes.burst import Burst
-from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
-from gputune.whatif import HEAVY
+from gputune.proposal import Proposal, length_of
 
 OPTIMISM = 0.6
 """Standard deviations of hope: a setting that could beat the best by :data:`KEEP` with so much luck is
 measured."""
+ALONE_HOPE = 1.15
+"""The same for the training thread, as a factor: what fetching takes beside nobody is known from beside others."""
 WORTH_SAVING = 0.10
 """A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
 CAUTION = 1.0
@@ -27,14 +28,12 @@ AMPLE_ROOM = 1.15
 """Workers that could make this many times what the loop takes need no third look."""
 SURE_BATCHES, SURE_S = 80, 12.0
 """A winner measured over so many batches, or for so long, needs no further look."""
+TAILED_MORE = 1.5
+"""So many times longer where some batches are much slower than the rest."""
 CONFIRM_S = 8.0
 """Seconds of a further look at most."""
 MOST_LOOKS = 2
 """Further looks at one winner at most."""
-LONGEST_S, LONGEST_TAIL_S = 4.0, 8.0
-"""Longest burst, ordinarily and with heavy-tailed service times."""
-SERVICES = 5
-"""A burst lasts this many service times at least, where it may."""
 PIN_GAIN = 1.01
 """Pinning must speed up the loop by this factor to be worth considering."""
 PIN_DOUBT = 0.9
@@ -47,17 +46,6 @@ HOPELESS = 0.5
 """The same on crowded cores, where what fewer workers would reach is hard to tell."""
 CLEARLY_WORSE = 0.9
 """More workers predicted below this share of the best need no measurement."""
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting to measure and why."""
-
-    settings: Settings
-    phase: str
-    why: str
-    predicted_samples_per_s: float | None = None
-    length: Length = Length()
-    abandon_below: float | None = None
 
 
 class Planner:
@@ -135,13 +123,17 @@ class Planner:
         best = self.beliefs.best()
         bursts = self.beliefs.measured[best]
         batches, seconds = sum(len(b.period_s) for b in bursts), sum(sum(b.period_s) for b in bursts)
-        if best == self.user or batches >= SURE_BATCHES or seconds >= SURE_S or len(bursts) > MOST_LOOKS:
+        # Slow batches are few in any sample; twice the time at least halves the doubt.
+        more = TAILED_MORE if self.model.tailed else 1.0
+        if best == self.user or len(bursts) > MOST_LOOKS or batches >= more * SURE_BATCHES or seconds >= more * SURE_S:
             return None
         expected = self.model.predict([best])
         if expected.room[0] > AMPLE_ROOM and not self.model.tailed and len(bursts) > 1:
             return None
         proposal = self._propose(best, expected, 0, "the winner again, to be sure")
-        longest_s = min(CONFIRM_S, max(2.0, (SURE_BATCHES - batches) / self._batches_per_s(expected.samples_per_s[0])))
+        longest_s = min(
+            CONFIRM_S, max(2.0, (more * SURE_BATCHES - batches) / self._batches_per_s(expected.samples_per_s[0]))
+        )
         longer = msgspec.structs.replace(
             proposal.length, min_s=longest_s, max_s=max(longest_s, proposal.length.max_s), min_batches=1
         )
@@ -184,7 +176,7 @@ class Planner:
         limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
         hope = np.minimum(expected.samples_per_s * np.exp(OPTIMISM * expected.spread), limit)
         if not any(s.num_workers == 0 for s in self.beliefs.measured):
-            hope[[c.num_workers == 0 for c in pool]] = self.model.alone_at_best_samples_per_s()
+            hope[[c.num_workers == 0 for c in pool]] = ALONE_HOPE * self.model.alone_at_best_samples_per_s()
         hope[[self.beliefs.settled(c) or not self.candidates.neighbours(c, best) for c in pool]] = 0.0
         if hope.max() < (1 + KEEP) * best_rate:
             return None
@@ -221,26 +213,8 @@ class Planner:
             phase="shrink" if cheaper else "search",
             why=why,
             predicted_samples_per_s=predicted,
-            length=self.length(settings, predicted),
+            length=length_of(self.model, settings, predicted),
             abandon_below=0.8 * best_rate,
-        )
-
-    def length(self, settings: Settings, samples_per_s: float) -> Length:
-        """Return how long to measure: until the first stock is used up, several rounds, more when times
-        vary."""
-        variation, workers = self.model.variation, settings.num_workers
-        stock = workers * ((settings.prefetch_factor or 0) + 1)
-        wanted = max(16.0, 2 * workers, (variation / 0.025) ** 2)
-        batches_per_s = self._batches_per_s(samples_per_s)
-        tailed = self.model.tailed
-        longest_s = LONGEST_TAIL_S if variation > HEAVY or tailed else LONGEST_S
-        max_s = min(max(2.0, (stock + wanted) / batches_per_s), longest_s)
-        # In a short burst a worker ends more short batches than long ones.
-        return Length(
-            min_batches=min(stock + 16, int(max_s * batches_per_s) + 1),
-            min_s=min(LONGEST_S if tailed else 1.0, max_s),
-            max_s=min(10.0, max(max_s, SERVICES * self.model.service_s)),
-            precision=0.015,
         )
 
 

@@ -17,10 +17,11 @@ from gputune.beliefs import Beliefs
 from gputune.bench import Bench
 from gputune.candidates import Candidates
 from gputune.cost import Point
-from gputune.planner import Planner, Proposal
+from gputune.planner import Planner
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Trial
 from gputune.sampler import ReplaySampler, distributions, parameters, suggest
 from gputune.space import Space

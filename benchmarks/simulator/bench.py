@@ -140,7 +140,9 @@ def true_samples_per_s(workload: Workload, settings: Settings, batches: int = 12
         return 0.0
     run = Simulation(workload, settings, Disturbance.none(), start_s=0.0, seed=12345, replay=False)
     skip = settings.num_workers * (settings.prefetch_factor or 1) + 3 * settings.num_workers + 20
-    batches = max(batches * (2 if workload.tail_share else 1), STOCKS * settings.num_workers * (settings.prefetch_factor or 1))
+    batches = max(
+        batches * (2 if workload.tail_share else 1), STOCKS * settings.num_workers * (settings.prefetch_factor or 1)
+    )
     for _ in range(skip):
         start = run.step()
     for _ in range(batches):
