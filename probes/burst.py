@@ -39,6 +39,16 @@ class StallKind(Enum):
     """Tensors were moved from host to device by a call of the main thread."""
 
 
+class Sameness(Enum):
+    """How it is known that a burst's settings bring the samples of the user's own; see ``agent.samples``."""
+
+    UNKNOWN = "unknown"
+    INDICES = "indices"
+    """Every batch of indices of the sampler was handed over exactly once."""
+    CONTENT = "content"
+    """And the same indices, fetched again under these settings, brought the same values."""
+
+
 class Stall(msgspec.Struct, frozen=True):
     """One timed event on the main thread."""
 
@@ -196,6 +206,7 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be measured inside the target, and why."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
+    sameness: Sameness = Sameness.UNKNOWN
     host: HostUse = HostUse()
     gpu: GpuUse = GpuUse()
 

@@ -47,7 +47,7 @@ def runs(results: Path = RESULTS) -> list[Stored]:
 def _stored(folder: Path) -> Stored:
     try:
         return Stored(folder, msgspec.json.decode(read_bounded(folder / RUN_FILE), type=Head))
-    except (RecordError, msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (RecordError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Stored(folder, None, " ".join(str(error).split()))
 
 
