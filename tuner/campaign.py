@@ -16,10 +16,10 @@ from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.listener import Listener
 from gputune.options import Options
-from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Hello, Length
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Outcome, Recommendation, Run, Status, Trial
 from gputune.search import search
 from gputune.study import Store

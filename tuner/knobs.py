@@ -12,10 +12,10 @@ from optuna.trial import TrialState
 from gputune import stats
 from gputune.bench import Bench
 from gputune.errors import UsageError
-from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Knob, Length
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Trial
 from gputune.study import Store
 

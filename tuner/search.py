@@ -13,10 +13,11 @@ from gputune.beliefs import Beliefs
 from gputune.bench import Bench
 from gputune.candidates import Candidates
 from gputune.cost import Point
-from gputune.planner import Planner, Proposal
+from gputune.planner import Planner
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Trial
 from gputune.sampler import ReplaySampler, distributions, parameters, suggest
 from gputune.space import Space
@@ -131,6 +132,8 @@ class _Search:
         if probe is None or self._out_of_means():
             return
         result = self.bench.measure(probe, Purpose.CEILING, PROBE_LENGTH, replay=True)
+        if isinstance(result, Burst) and self.beliefs.disturbed(result):
+            result = self.bench.measure(probe, Purpose.CEILING, PROBE_LENGTH, replay=True)
         if isinstance(result, Burst):
             self.pinned = result
             self.planner.learn_pinning(result)

@@ -27,11 +27,11 @@ NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be
 CLEAN_REPRODUCIBILITY = "identical batches in identical order"
 
 
-def starved(who: str, starvation: float, now: float, ceiling: float) -> str:
-    """Return the headline of a starved run."""
+def starved(who: str, starvation: float, now: float, ceiling: float, spread: float = 0.0) -> str:
+    """Return the headline of a starved run; ``spread`` is the relative half-width of the ratio's interval."""
     return (
         f"{who} waits for data {percent(starvation)} of the time. With free data this script would run "
-        f"{times(ceiling / now)} faster ({plain_rate(ceiling)} vs {rate(now)})."
+        f"{times(ceiling / now, spread)} faster ({plain_rate(ceiling)} vs {rate(now)})."
     )
 
 

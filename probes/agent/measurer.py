@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,9 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gputune.probes import knob
-from gputune.probes.agent import clock
+from gputune.probes.agent import accelerator, clock
 from gputune.probes.agent.batches import size_in_bytes, size_in_samples
 from gputune.probes.agent.builder import BurstBuilder
+from gputune.probes.agent.copies import CopyTimer
 from gputune.probes.agent.diagnosis import Diagnosis
 from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
@@ -58,6 +60,7 @@ class Measurer:
         self._diagnosis = Diagnosis(self._ring.board)
         self._target, self._own = attached.site, settings_of(attached.loader).replace(knobs=knob.changed())
         self._hot_swap, self._accelerator = environment.hot_swap, environment.accelerator
+        self._copies = CopyTimer(sys.modules["torch"].Tensor, accelerator.present())
         self._samples = Samples(self._own, iterable=bool(attached.site.facts.get("iterable")))
         self._batches = attached.site.batches
         self._builder: BurstBuilder | None = None
@@ -101,8 +104,7 @@ class Measurer:
         builder = self._builder
         assert builder is not None
         order, new_epoch = builder.order, attached.fresh
-        spans = self._interludes.take()
-        for span in spans:
+        for span in (*self._interludes.take(), *self._copies.take()):
             builder.stall(span)
         self._time_main_thread_fetches(iterator, attached)
         enter_s = time.monotonic()
@@ -149,9 +151,18 @@ class Measurer:
     def _answer(self, sameness: Sameness) -> None:
         builder = self._builder
         assert builder is not None
-        size = size_in_bytes(self._cache.last)
-        length = self._target.facts.get("batches_per_epoch") or 0
-        burst = builder.finish(self._ring.drain(), size, length, self._diagnosis.end())
+        builder.end()
+        for span in self._copies.take():
+            builder.stall(span)
+        seen = self._diagnosis.end()
+        if self._copies.missing:
+            seen.missing.append(self._copies.missing)
+        burst = builder.record(
+            self._ring.drain(),
+            seen,
+            batch_bytes=size_in_bytes(self._cache.last),
+            batches_per_epoch=self._target.facts.get("batches_per_epoch") or 0,
+        )
         burst = msgspec.structs.replace(burst, sameness=sameness)
         self._builder, self._complete = None, False
         self._line.say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
@@ -163,6 +174,7 @@ class Measurer:
             knob.settle(self._own.knobs or ())
             if self._hot_swap:
                 swap(iterator, attached.loader, attached.index_sampler, self._own)
+            self._copies.remove()
             self.released = True
             return
         current = settings_of(attached.loader).replace(knobs=order.settings.knobs)
@@ -173,6 +185,7 @@ class Measurer:
             self._cache.pin(order.settings.pin_memory)
         self._ring.drain()
         self._interludes.take()
+        self._copies.take()
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.prepare()

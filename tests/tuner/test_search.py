@@ -6,9 +6,9 @@ from optuna.storages.journal import JournalFileBackend
 from simulator.bench import true_samples_per_s
 from simulator.workload import Workload
 
-from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Trial
 from gputune.search import SearchContext, search
 from gputune.study import JOURNAL_FILE, STUDY_NAME, Store
