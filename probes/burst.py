@@ -129,6 +129,16 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     energy_j: float | None = None
 
 
+class RankUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rank of a job measured: means over the burst's batches."""
+
+    rank: int
+    samples_per_batch: float
+    wait_s: float
+    """Blocked in its own loader's ``next()``, a batch."""
+    period_s: float
+
+
 class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """One measured stretch under one set of settings.
 
@@ -164,6 +174,9 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of tensors in one batch (0: unknown)."""
     hotspots: list[Hotspot] = []
     """Of a diagnostic burst: where the time went by line, most expensive first."""
+    ranks: list[RankUse] = []
+    """Of a job with several ranks: each one's share. Then ``wait_s`` is that of the rank that waits longest for each
+    batch, and ``samples`` are those of all."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
     host: HostUse = HostUse()

@@ -34,6 +34,9 @@ class Ring:
     """The shared memory; created in the training process, mapped again in workers that were not forked."""
 
     def __init__(self, path: str = "") -> None:
+        self._read = [0] * SLOTS
+        self.fd = -1
+        """The creator's descriptor, through which others map the same memory."""
         if path:
             fd = os.open(path, os.O_RDWR)
             self.path = path
@@ -45,8 +48,8 @@ class Ring:
         os.ftruncate(fd, _BYTES)
         self._map = mmap.mmap(fd, _BYTES)
         self.board = Board(self._map, SLOTS * _SLOT_BYTES)
+        self.fd = fd
         self.path = f"/proc/{os.getpid()}/fd/{fd}"
-        self._read = [0] * SLOTS
 
     def put(self, slot: int, *stamp: float) -> None:
         """Append one stamp, in the order of ``_STAMP``; only the slot's own worker may call this."""
@@ -113,6 +116,8 @@ class FetchTimer:
 
 class ClockedWorkerLoop:
     """Takes the place of torch's ``_worker_loop`` as the target of worker processes; picklable for spawn."""
+
+    __name__ = "_worker_loop"
 
     def __init__(self, ring: Ring) -> None:
         self._ring: Ring | None = ring
