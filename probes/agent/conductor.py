@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from gputune.probes.agent import clock, gates
 from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.discovery import Discovery
@@ -17,6 +19,7 @@ from gputune.probes.agent.hooks import Attached
 from gputune.probes.agent.interludes import Interludes
 from gputune.probes.agent.line import Line, end_process
 from gputune.probes.agent.measurer import Instruments, Measurer
+from gputune.probes.agent.ranks import Ranks
 from gputune.probes.agent.recorder import forget_yielded
 from gputune.probes.agent.replay import ReplayCache
 from gputune.probes.agent.sites import Site, Sites
@@ -36,6 +39,7 @@ class Conductor:
         ring: where workers put their stamps.
         environment: called once, when the training loader is known.
         claim: called once before that; false where another process of the command is conducted already.
+        ranks: this process's part in a job of several.
         started_s: monotonic time at which the agent came.
     """
 
@@ -48,11 +52,13 @@ class Conductor:
         *,
         environment: Callable[[], Environment],
         claim: Callable[[], bool],
+        ranks: Ranks,
         started_s: float,
     ) -> None:
         self.alone: Alone | None = None
         self._line, self._sites, self._ring = Line(channel), sites, ring
         self._environment, self._claim, self._started_s = environment, claim, started_s
+        self._ranks = ranks
         self._discovery = Discovery(steps)
         self._interludes, self._cache = Interludes(), ReplayCache()
         self._instruments = Instruments(steps, ring, self._interludes, self._cache)
@@ -75,11 +81,8 @@ class Conductor:
         site = attached.site
         if attached.fresh:
             attached.avoid_cycle(iterator)
-        if self._target is None and self._discovery.found(site):
-            if not self._claim():
-                self._released = True
-                return original(iterator)
-            self._take_over(attached)
+        if self._target is None and not self._starts(attached):
+            return original(iterator)
         self._inside = True
         try:
             if self._measurer is None or site is not self._target:
@@ -88,6 +91,17 @@ class Conductor:
         finally:
             self._inside = False
             self._released = self._measurer is not None and self._measurer.released
+
+    def _starts(self, attached: Attached) -> bool:
+        """Take over if this is the loader to conduct; return whether we are still interested in this process."""
+        if self._ranks.follows(attached.site):
+            self._take_over(attached)
+        elif self._ranks.may_lead and self._discovery.found(attached.site):
+            if self._claim():
+                self._take_over(attached)
+            else:
+                self._released = True
+        return not self._released
 
     def checkpointed(self, kind: StallKind, start_s: float, duration_s: float) -> None:
         """Note a ``torch.save`` on the main thread."""
@@ -100,7 +114,7 @@ class Conductor:
 
     def goodbye(self) -> None:
         """Tell the tuner what was seen, when the script ends by itself."""
-        if not self._released:
+        if not self._released and self._ranks.may_lead:
             if self._measurer is not None:
                 self._measurer.end_early()
             sampled = self.alone.report() if self.alone else {}
@@ -137,11 +151,14 @@ class Conductor:
         return batch
 
     def _take_over(self, attached: Attached) -> None:
-        """Say hello for the loader that trains."""
+        """Begin to measure the loader that trains; the first rank says hello for all."""
         site, loader = attached.site, attached.loader
         self._target = site
         site.learn(loader)
-        environment = self._environment()
+        party = self._ranks.party(self._line, site)
+        environment = msgspec.structs.replace(
+            self._environment(), ranks=party.count, ranks_elsewhere=self._ranks.identity.world - party.count
+        )
         self._interludes.take()
         found = gates.check(
             loader,
@@ -150,7 +167,7 @@ class Conductor:
             batch=self._cache.last,
         )
         self._cache.clear()
-        self._measurer = Measurer(self._line, self._sites, self._instruments, attached, environment)
+        self._measurer = Measurer(party, self._sites, self._instruments, attached, environment)
         hello = Hello(
             protocol=PROTOCOL_VERSION,
             environment=environment,
@@ -159,4 +176,4 @@ class Conductor:
             gates=found,
             startup_s=self._first_batch_after_s,
         )
-        self._line.say(hello)
+        party.say(hello)

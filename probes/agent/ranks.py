@@ -44,7 +44,7 @@ class Ranks:
         with board.locked():
             board.asks(slot, number, site.batches)
             plan = board.plan()
-        return slot != 0 and plan.site == number and site.batches < plan.due
+        return slot != 0 and plan.site == number and site.batches <= plan.due
 
     @property
     def may_lead(self) -> bool:

@@ -105,8 +105,8 @@ class RankBoard:
 
     def plan(self) -> Plan:
         """Return the first rank's plan."""
-        *numbers, length = _PLAN.unpack_from(self._map, 0)
-        return Plan(*numbers, self._map[_PLAN.size : _PLAN.size + length])
+        generation, due, site, leader_pid, length = _PLAN.unpack_from(self._map, 0)
+        return Plan(generation, due, site, leader_pid, self._map[_PLAN.size : _PLAN.size + length])
 
     def announce(self, plan: Plan) -> None:
         """Write the plan; the caller holds the board.

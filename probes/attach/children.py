@@ -66,7 +66,7 @@ def _hook_ranks(environment: Callable[[Mapping[str, str]], dict[str, str]]) -> N
 
     __init__.__doc__ = original.__doc__
     __init__.__wrapped__ = original  # type: ignore[attr-defined]
-    subprocess.Popen.__init__ = __init__  # type: ignore[method-assign,assignment]
+    subprocess.Popen.__init__ = __init__  # type: ignore[method-assign]
 
 
 @contextmanager
