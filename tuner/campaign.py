@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gputune import proof, reading, space, stats
+from gputune import machine, proof, reading, space, stats
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.planner import Proposal
@@ -175,7 +175,7 @@ class Campaign:
         assert baseline is not None
         return space.build(
             self._own,
-            self.run.machine,
+            machine.share(self.run.machine, self._hello.environment.ranks),
             gates=self.run.gates,
             restrict=self._options.restrict,
             allow=self._options.allow,
@@ -188,7 +188,7 @@ class Campaign:
     def _worker_bytes(self) -> int:
         """Return what one more worker may take: a forked worker shares pages at first and un-shares them in time."""
         rss = self.run.baseline.host.rss_bytes if self.run.baseline else None
-        return rss // (1 + self._own.num_workers) // 2 if rss else 0
+        return rss // self._hello.environment.ranks // (1 + self._own.num_workers) // 2 if rss else 0
 
     def _search(self) -> Settings | None:
         baseline, own_deadline = self.run.baseline, self._deadline_s
@@ -221,7 +221,9 @@ class Campaign:
         self._listener.trial(trial, self.run)
 
     def _cpus(self) -> float:
-        return self.run.machine.effective_cpus or float(self.run.machine.cpus or 1)
+        """Return the cores of one rank: the others have as many workers."""
+        mine = machine.share(self.run.machine, self._hello.environment.ranks)
+        return mine.effective_cpus or float(mine.cpus or 1)
 
     def _epoch_start_s(self, baseline: Burst) -> float:
         if self._own.num_workers:

@@ -64,6 +64,11 @@ def never_trained(error: Exception) -> str:
     return f"the script did not train within its time: {error}"
 
 
+def no_hot_swap(reason: str) -> str:
+    """Return the line for a process whose running loader cannot be changed."""
+    return f"the running loader cannot be changed here ({reason}): each trial gets a fresh process, which takes longer"
+
+
 def cannot_attach(error: Exception) -> str:
     """Return the message for an agent that cannot work in the target."""
     return f"cannot measure this script: {error}"

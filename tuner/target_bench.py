@@ -109,10 +109,14 @@ class TargetBench:
         finally:
             if config is not None:
                 config.unlink(missing_ok=True)
+        if self.hello is None and not hello.environment.hot_swap:
+            self._say(talk.no_hot_swap(hello.environment.hot_swap_reason))
         self.hello = self.hello or hello
         self.loaders = hello.loaders
         self._gpu = open_watched(hello.environment, self._device)
-        self._sampler = Sampler(hello.environment.pid, self._gpu)
+        # Of several ranks all are watched, through the command that started them.
+        watched = target.pid if hello.environment.ranks > 1 else hello.environment.pid
+        self._sampler = Sampler(watched, self._gpu)
         self._sampler.start()
         return hello
 

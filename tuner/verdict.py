@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gputune import cause_words, described, diagnose, evidence, stats, words
+from gputune import cause_words, described, diagnose, evidence, ranks, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -153,7 +153,7 @@ def _caveats(run: Run) -> list[str]:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
-    return caveats
+    return caveats + ranks.sentences(run)
 
 
 def _next_commands(run: Run) -> list[str]:

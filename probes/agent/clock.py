@@ -139,7 +139,9 @@ class ClockedWorkerLoop:
             ring = self._ring or Ring(self._path)
             sample_worker(ring.board, worker)
             kind: Any = _DatasetKind
-            create = kind.create_fetcher
+            create = getattr(kind, "create_fetcher", None)
+            if create is None:  # a torch we do not know: batches are made, and not timed
+                return original(*arguments)
 
             def create_timed(*args: Any, **kwargs: Any) -> Any:
                 fetcher = create(*args, **kwargs)
@@ -159,9 +161,11 @@ _ORIGINAL_LOOP: list[Any] = []
 
 
 def install(ring: Ring) -> None:
-    """Make torch start workers with a clocked loop."""
+    """Make torch start workers with a clocked loop, if it starts them as we know."""
     from torch.utils.data import _utils
 
     worker: Any = _utils.worker
+    if not hasattr(worker, "_worker_loop"):
+        return
     _ORIGINAL_LOOP[:] = [worker._worker_loop]
     worker._worker_loop = ClockedWorkerLoop(ring)

@@ -57,9 +57,8 @@ def start_probe(
     channel: Channel[Order] = Channel(found.orders, found.events, Order)
     if config_path:
         apply.install(dataloader, config_path, after_import, quiet=True)
-    absent = torch_private.missing_names(dataloader)
-    if absent:
-        _report(channel, f"this torch lacks {', '.join(absent)}")
+    if not torch_private.can_measure(dataloader):
+        _report(channel, torch_private.lacking(dataloader))
         return
     sites, steps, ring = Sites(), StepCounter(), clock.Ring()
     conductor = Conductor(
@@ -99,7 +98,9 @@ def _environment(dataloader: types.ModuleType) -> Environment:
 
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
     # The toy loader's workers are forked within 0.1 s; a spawned one would import the user's script again.
-    reason = torch_private.self_test(dataloader) if method == "fork" else ""
+    reason = torch_private.lacking(dataloader)
+    if not reason and method == "fork":
+        reason = torch_private.self_test(dataloader)
     name, uuid, model = device.describe()
     return Environment(
         pid=os.getpid(),
