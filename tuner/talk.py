@@ -7,6 +7,7 @@ from gputune.probes.protocol import Goodbye
 
 HANGS = "the script gave no sign of life under these settings and was started again"
 STARTING_AGAIN = "the script ended by itself; starting it again to go on measuring"
+LOOP_ENDED = "the loop ended before enough was measured"
 HINT_NEVER_TRAINED = (
     "check that the script reaches its training loop; its output is in script-1.log in the run's folder"
 )

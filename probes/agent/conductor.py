@@ -67,6 +67,11 @@ class Conductor:
         self._released = self._inside = False
         self._first_batch_after_s = 0.0
 
+    @property
+    def released(self) -> bool:
+        """Whether the tuner has let go of this process."""
+        return self._released
+
     # -- what the hooks call ------------------------------------------------------------------------------------
 
     @property

@@ -102,25 +102,30 @@ class LoaderHooks:
         return entry[1] if entry is not None and entry[0]() is iterator else None
 
     def _hook_creation(self, base: Any) -> None:
-        original_init, original_reset, hooks = base.__init__, getattr(base, "_reset", None), self
+        original, hooks = base.__init__, self
 
         def __init__(self: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
-            original_init(self, loader, *args, **kwargs)
+            original(self, loader, *args, **kwargs)
             record_indices(self)
             if not isinstance(loader, LoaderView) and not isinstance(loader.dataset, ToyDataset):
                 hooks._attach(self, loader)
 
+        disguise(__init__, original)
+        base.__init__ = __init__
+        if hasattr(base, "_reset"):
+            self._hook_reset(base)
+
+    def _hook_reset(self, base: Any) -> None:
+        original, hooks = base._reset, self
+
         def _reset(self: Any, loader: Any, first_iter: bool = False) -> None:
-            original_reset(self, loader, first_iter)
+            original(self, loader, first_iter)
             record_indices(self)
             attached = hooks.of(self)
             if attached is not None and not first_iter:
                 attached.fresh = True
 
-        disguise(__init__, original_init)
-        base.__init__ = __init__
-        if original_reset is not None:
-            base._reset = _reset
+        base._reset = _reset
 
     def _attach(self, iterator: Any, loader: Any) -> None:
         key = id(iterator)
