@@ -31,7 +31,7 @@ def lost_share(burst: Burst) -> float | None:
     """
     main, workers = burst.host.queued_share, burst.host.worker_queued_share
     own, other = burst.host.cpu_cores, burst.host.other_cpu_cores
-    if main is None or own is None or other is None:
+    if main is None or own is None or other is None or burst.ranks:  # whose line held up the job is not known
         return None
     queued = main
     if burst.settings.num_workers > 0:

@@ -91,10 +91,14 @@ class TargetBench:
         with applied(self.hello.loader if self.hello else None, settings) as config:
             self._target = target = self._starter.launch(config, settings)
             hello = self._starter.greet(target)
+        if self.hello is None and not hello.environment.hot_swap:
+            self._say(talk.no_hot_swap(hello.environment.hot_swap_reason))
         self.hello = self.hello or hello
         self.loaders = hello.loaders
         self._gpu = open_watched(hello.environment, self._device)
-        self._sampler = Sampler(hello.environment.pid, self._gpu)
+        # Of several ranks all are watched, through the command that started them.
+        watched = target.pid if hello.environment.ranks > 1 else hello.environment.pid
+        self._sampler = Sampler(watched, self._gpu)
         self._sampler.start()
         return hello
 

@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from gputune import cause_words, described, diagnose, evidence, stats, words
+from gputune import cause_words, described, diagnose, evidence, ranks, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -156,7 +156,7 @@ def _caveats(run: Run) -> list[str]:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
-    return caveats + _vetoes(run)
+    return caveats + ranks.sentences(run) + _vetoes(run)
 
 
 def _vetoes(run: Run) -> list[str]:
