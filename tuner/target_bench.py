@@ -230,7 +230,8 @@ class TargetBench:
     def _with_machine(self, burst: Burst) -> Burst:
         assert self._sampler is not None
         host, gpu = self._sampler.window(burst.start_s, burst.end_s)
-        return msgspec.structs.replace(burst, host=host, gpu=gpu)
+        series = self._sampler.series(burst.start_s, burst.end_s)
+        return msgspec.structs.replace(burst, host=host, gpu=gpu, series=series)
 
     def _config(self, settings: Settings) -> Path:
         assert self.hello is not None
