@@ -25,7 +25,8 @@ Event = dict[str, Any]
 def render(run: Run) -> bytes:
     """Return the trace of every burst, one process each, as gzip-compressed trace event JSON."""
     bursts = named_bursts(run)
-    origin_s = min((burst.start_s for _, burst in bursts), default=0.0)
+    # Batches that lay ready when a burst began were fetched before it.
+    origin_s = min((at_s for _, burst in bursts for at_s in _starts(burst)), default=0.0)
     events = [event for pid, (name, burst) in enumerate(bursts, 1) for event in _burst(pid, name, burst, origin_s)]
     document = {
         "traceEvents": events,
@@ -33,6 +34,10 @@ def render(run: Run) -> bytes:
         "otherData": {"run": run.id, "tool": f"gputune {run.tool_version}", "command": " ".join(run.command)},
     }
     return gzip.compress(msgspec.json.encode(document), mtime=0)
+
+
+def _starts(burst: Burst) -> list[float]:
+    return [burst.start_s, *(batch.start_s for batch in burst.workers), *(stall.start_s for stall in burst.stalls)]
 
 
 def named_bursts(run: Run) -> list[tuple[str, Burst]]:
@@ -111,6 +116,7 @@ def _counters(pid: int, burst: Burst, origin_s: float) -> list[Event]:
         held["memory (MiB)"] = [
             (at_s, None if size is None else size / 2**20) for at_s, size in zip(starts, series.rss_bytes, strict=True)
         ]
+    depth: list[tuple[float, float | None]]
     depth = [(step.end_s, float(ready)) for step, ready in zip(steps(burst), burst.ready, strict=False) if ready >= 0]
     held["batches ready"] = depth
     return [

@@ -66,7 +66,7 @@ def test_the_machine_is_sampled_beside_the_threads() -> None:
     assert [e["args"]["value"] for e in counters["core 1 (%)"]] == series.core_busy[1]
     stamps = [event["ts"] for event in counters["GPU utilisation (%)"]]
     assert stamps == sorted(stamps)
-    assert stamps[0] == 0
+    assert stamps[0] >= 0
     marks = {event["name"] for event in events("detailed") if event["tid"] == trace.STALLS}
     assert {"checkpoint", "validation", "epoch", "copy"} <= marks
 
