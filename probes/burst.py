@@ -108,6 +108,10 @@ class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """Cores kept busy by the target and its descendants."""
     other_cpu_cores: float | None = None
     """Cores kept busy by everything else on the machine."""
+    queued_share: float | None = None
+    """Part of the stretch in which the training thread stood ready to run and had no CPU."""
+    worker_queued_share: float | None = None
+    """The same of the main threads of the processes it started: their mean."""
     rss_bytes: int | None = None
     """Largest resident memory of the target's process tree; pages shared between processes count in each."""
     read_bytes: int | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -32,6 +33,9 @@ class TreeUse:
     """Right now; pages shared between processes count in each."""
     processes: int
     """Alive (or dead and not yet reaped) right now."""
+    queued_s: Mapping[int, float] = field(default_factory=dict)
+    """By pid of the living: how long their main threads have stood ready to run without a CPU, since they were born
+    (``/proc/PID/schedstat``, Documentation/scheduler/sched-stats.rst); empty where the kernel does not count it."""
 
 
 class _Process:
@@ -105,6 +109,7 @@ class ProcessTree:
             read_bytes=self._highest_bytes if self._reads_allowed else None,
             rss_bytes=sum(process.rss_bytes for process in self._members.values()),
             processes=len(self._members),
+            queued_s=self._queued(),
         )
 
     def close(self) -> None:
@@ -118,6 +123,18 @@ class ProcessTree:
 
     def _bytes(self) -> int:
         return sum(process.read_bytes or 0 for process in self._members.values()) + self._orphaned_bytes
+
+    def _queued(self) -> dict[int, float]:
+        found = {}
+        for pid in self._members:
+            try:
+                with open(f"{self._proc}/{pid}/schedstat", "rb") as file:
+                    words = file.read(100).split()
+            except OSError:  # just gone, or a kernel without scheduler statistics
+                continue
+            if len(words) == 3:
+                found[pid] = int(words[1]) * 1e-9
+        return found
 
     def _open(self, pid: int) -> _Process:
         fd = os.open(f"{self._proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)

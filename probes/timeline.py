@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import attrgetter
 from statistics import fmean
@@ -37,6 +37,10 @@ class Tick:
     throttled_s: float | None = None
     core_busy_s: tuple[tuple[int, float], ...] = ()
     """``(core, CPU time of everything on it)`` for each core the target may use."""
+    main_queued_s: Mapping[int, float] = field(default_factory=dict)
+    """By pid: how long the main thread of the training process has stood ready to run without a CPU."""
+    workers_queued_s: Mapping[int, float] = field(default_factory=dict)
+    """The same of the processes it started."""
     gpu: Reading | None = None
 
 
@@ -57,7 +61,20 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
         rss_bytes=None if tree is None else _largest(tick.rss_bytes for tick in part),
         read_bytes=None if read is None else round(read * (end_s - start_s)),
         throttled_s=None if throttled is None else throttled * (end_s - start_s),
+        queued_share=_queued_share(part, "main_queued_s", start_s, end_s),
+        worker_queued_share=_queued_share(part, "workers_queued_s", start_s, end_s),
     )
+
+
+def _queued_share(ticks: Sequence[Tick], counters: str, start_s: float, end_s: float) -> float | None:
+    """Return the part of a stretch in which processes stood ready to run without a CPU: their mean."""
+    shares = []
+    for pid in {pid for tick in ticks for pid in getattr(tick, counters)}:
+        seen = [(tick.time_s, getattr(tick, counters)) for tick in ticks]
+        grown = _growth([(time_s, by_pid[pid]) for time_s, by_pid in seen if pid in by_pid], start_s, end_s)
+        if grown is not None:
+            shares.append(min(1.0, grown / (end_s - start_s)))
+    return fmean(shares) if shares else None
 
 
 def gpu_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> GpuUse:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from gputune import proof, reading, space, stats
+from gputune import briefing, proof, stats
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
+from gputune.listener import Listener
+from gputune.options import Options
 from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Hello, Length
 from gputune.probes.settings import Settings
 from gputune.record import Outcome, Recommendation, Run, Status, Trial
-from gputune.search import SearchContext, search
+from gputune.search import search
 
 BASELINE_LENGTH = Length(warmup_batches=4, min_batches=40, min_s=3.0, max_s=8.0, precision=0.03)
 """Long enough to meet the slow samples of a heavy tail; a shorter one calls a starved loop healthy."""
@@ -27,39 +29,8 @@ CEILING_LENGTH = Length(warmup_batches=2, min_batches=16, min_s=1.0, max_s=4.0, 
 DIAGNOSIS_LENGTH = Length(warmup_batches=1, min_batches=4, min_s=1.2, max_s=1.5, precision=1.0)
 PROOF_SHARE = 0.3
 """Share of the burst budget kept for the proof."""
-FORK_S = 0.03
-"""What starting forked workers is taken to cost before any was started; the trial then measures it."""
 STILL_WAITING = 0.10
 """A loop that waits more than this at the speed of the ceiling shows that the ceiling was measured too low."""
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user asked of a campaign."""
-
-    budget_s: float = 90.0
-    search: bool = True
-    restrict: dict[str, tuple[Any, ...]] = {}
-    """``--set`` and ``--fix``: the only values to consider for a setting."""
-    allow: tuple[str, ...] = ()
-    warmup: int | None = None
-    seed: int = 0
-    max_trials: int = 24
-
-
-class Listener(Protocol):
-    """Shows a campaign while it runs."""
-
-    def phase(self, name: str, run: Run) -> None:
-        """A phase begins; ``run`` is what is known so far."""
-
-    def plan(self, settings: Settings, why: str, run: Run) -> None:
-        """These settings are measured next."""
-
-    def trial(self, trial: Trial, run: Run) -> None:
-        """A trial is complete."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
 
 
 class Campaign:
@@ -170,43 +141,13 @@ class Campaign:
         # A loop that hardly ever waits for data has nothing to gain even when the machine drifted in between.
         return headroom < stats.HEADROOM_WORTH_TUNING or stats.data_wait_share(baseline) < stats.MIN_EFFECT
 
-    def _space(self) -> space.Space:
-        baseline = self.run.baseline
-        assert baseline is not None
-        return space.build(
-            self._own,
-            self.run.machine,
-            gates=self.run.gates,
-            restrict=self._options.restrict,
-            allow=self._options.allow,
-            accelerator=self._hello.environment.accelerator,
-            worker_bytes=self._worker_bytes(),
-            batch_bytes=baseline.batch_bytes,
-            cpu_bound=reading.cpu_bound(baseline, self._cpus()),
-        )
-
-    def _worker_bytes(self) -> int:
-        """Return what one more worker may take: a forked worker shares pages at first and un-shares them in time."""
-        rss = self.run.baseline.host.rss_bytes if self.run.baseline else None
-        return rss // (1 + self._own.num_workers) // 2 if rss else 0
-
     def _search(self) -> Settings | None:
-        baseline, own_deadline = self.run.baseline, self._deadline_s
-        assert baseline is not None
-        left_s = max(10.0, own_deadline - self._bench.now_s())
-        context = SearchContext(
-            user=self._own,
-            baseline=baseline,
-            ceiling=self.run.ceiling,
-            space=self._space(),
-            effective_cpus=self._cpus(),
-            worker_bytes=self._worker_bytes(),
+        left_s = max(10.0, self._deadline_s - self._bench.now_s())
+        context = briefing.context(
+            self.run,
+            self._options,
             deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
-            seed=self._options.seed,
-            storage_folder=None if self.run.trials else self._folder,
-            max_trials=self._options.max_trials,
-            epoch_start_s=self._epoch_start_s(baseline),
-            epoch_s=self._epoch_s(baseline),
+            folder=None if self.run.trials else self._folder,
         )
         result = search(self._bench, context, self._tried)
         self._update(stopped_because=result.stopped_because)
@@ -219,20 +160,6 @@ class Campaign:
         trial = msgspec.structs.replace(event, number=len(self.run.trials) + 1)
         self._update(trials=[*self.run.trials, trial])
         self._listener.trial(trial, self.run)
-
-    def _cpus(self) -> float:
-        return self.run.machine.effective_cpus or float(self.run.machine.cpus or 1)
-
-    def _epoch_start_s(self, baseline: Burst) -> float:
-        if self._own.num_workers:
-            return stats.epoch_start_s(baseline)
-        return FORK_S + (stats.service_s(baseline) or 0.0)
-
-    def _epoch_s(self, baseline: Burst) -> float | None:
-        batches = self._hello.loader.batches_per_epoch
-        if not batches or not baseline.period_s:
-            return None
-        return batches * sum(baseline.period_s) / len(baseline.period_s)
 
     def _conclude(self, best: Settings | None) -> None:
         if best is None or best == self._own:

@@ -10,9 +10,10 @@ import msgspec
 from rich.console import Console
 
 from gputune import lock, machine, talk
-from gputune.campaign import Campaign, Options
+from gputune.campaign import Campaign
 from gputune.config import hash_sources
 from gputune.errors import ExitCode, GputuneError, InconclusiveError, TargetError, UsageError
+from gputune.options import Options
 from gputune.probes.protocol import Gate, Hello
 from gputune.probes.sandbox import plan, scratch, trackers
 from gputune.probes.sandbox.records import Written

@@ -5,8 +5,6 @@ A campaign fills a :class:`Run`; every view (report, export, gate) is a function
 
 from __future__ import annotations
 
-import os
-import tempfile
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import msgspec
 
 from gputune._version import __version__
 from gputune.errors import RecordError
+from gputune.files import read_bounded, write_whole
 from gputune.probes.burst import Burst, Hotspot, Infeasible
 from gputune.probes.protocol import Environment, Gate, LoaderSite
 from gputune.probes.sandbox.records import Confinement, Written
@@ -23,7 +22,6 @@ from gputune.rounds import Round
 
 SCHEMA_VERSION = 1
 """1: first published form."""
-MAX_FILE_BYTES = 64 << 20
 RUN_FILE = "run.json"
 
 
@@ -54,6 +52,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     effective_cpus: float | None = None
     """The smallest of affinity and cgroup quota."""
     cpu_model: str = ""
+    threads_per_core: int = 1
+    """Hardware threads that share a core's units, as far as the machine tells."""
     memory_bytes: int | None = None
     memory_available_bytes: int | None = None
     shm_free_bytes: int | None = None
@@ -176,32 +176,6 @@ def save(run: Run, folder: Path) -> Path:
     return write_whole(folder / RUN_FILE, dump(run))
 
 
-def write_whole(path: Path, data: bytes) -> Path:
-    """Write a file through a temporary neighbour and a rename; what was there stays until the new one is whole.
-
-    Raises:
-        RecordError: when the folder cannot be written.
-    """
-    try:
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.umask(mask := os.umask(0o077))
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise RecordError(
-            f"cannot write {path}: {error.strerror}", "choose another folder with --results-dir"
-        ) from error
-    return path
-
-
 def load(path: Path) -> Run:
     """Read a run from ``run.json`` or from the folder that holds it.
 
@@ -219,21 +193,6 @@ def load(path: Path) -> Run:
         return msgspec.json.decode(data, type=Run)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise RecordError(f"{file} is no gputune run: {error}") from error
-
-
-def read_bounded(file: Path) -> bytes:
-    """Return the bytes of a file from anywhere, refusing what is too large to be ours.
-
-    Raises:
-        RecordError: missing, unreadable or over :data:`MAX_FILE_BYTES`.
-    """
-    try:
-        size = file.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise RecordError(f"{file} has {size} bytes; the limit is {MAX_FILE_BYTES}")
-        return file.read_bytes()
-    except OSError as error:
-        raise RecordError(f"cannot read {file}: {error.strerror}", "see the stored runs with: gputune list") from error
 
 
 def _peek(data: bytes, file: Path) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from gputune.errors import RecordError
-from gputune.record import RUN_FILE, read_bounded
+from gputune.files import read_bounded
+from gputune.record import RUN_FILE
 
 RESULTS = Path("results")
 """Where campaigns store their runs unless told otherwise, relative to the working directory."""

@@ -33,52 +33,9 @@ class Profile:
         from gputune.arguments import add_script
 
         parser.epilog = _EXAMPLES
-        add = parser.add_argument
-        add("--budget", type=float, default=90.0, metavar="SECONDS", help="time for bursts (default 90)")
-        add("--no-search", action="store_true", help="only measure: baseline and ceiling")
-        add(
-            "--set",
-            action="append",
-            default=[],
-            metavar="NAME=V,V",
-            help="consider only these values of a setting",
-        )
-        add("--fix", action="append", default=[], metavar="NAME=V", help="hold a setting at one value")
-        add(
-            "--allow",
-            action="append",
-            default=[],
-            metavar="NAME",
-            help="also search a setting that changes the samples' order",
-        )
-        add("--warmup", type=int, metavar="BATCHES", help="discard this many batches before the baseline")
-        add(
-            "--device",
-            default=None,
-            metavar="cuda:N|cpu",
-            help="device to watch (default: the one the script uses)",
-        )
-        add("--seed", type=int, default=0, help="seed of the search (default 0)")
-        add(
-            "--results-dir",
-            type=Path,
-            default=Path("results"),
-            metavar="DIR",
-            help="where runs are kept (default results)",
-        )
-        add("--json", metavar="FILE", help="also write the run as JSON; - for stdout")
-        add(
-            "--allow-writes",
-            action="store_true",
-            help="let the script write for real instead of into a scratch space",
-        )
-        add(
-            "--scratch-limit",
-            default="20G",
-            metavar="SIZE",
-            help="what the script may write there (default 20G)",
-        )
-        add("--quiet", action="store_true", help="no progress, only the report")
+        _add_search(parser)
+        _add_measuring(parser)
+        _add_results(parser)
         add_script(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -121,7 +78,8 @@ class Profile:
         return outcome.exit_code
 
     def _show(self, outcome: Any, json_file: str | None) -> None:
-        from gputune.record import dump, write_whole
+        from gputune.files import write_whole
+        from gputune.record import dump
         from gputune.report import console
 
         if outcome.run is None:
@@ -136,3 +94,34 @@ class Profile:
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Let a polite kill end the campaign like Ctrl-C: what is known is saved."""
     raise KeyboardInterrupt
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    """Add what shapes the search."""
+    add = parser.add_argument
+    add("--budget", type=float, default=90.0, metavar="SECONDS", help="time for bursts (default 90)")
+    add("--no-search", action="store_true", help="only measure: baseline and ceiling")
+    add("--set", action="append", default=[], metavar="NAME=V,V", help="consider only these values of a setting")
+    add("--fix", action="append", default=[], metavar="NAME=V", help="hold a setting at one value")
+    allow = "also search a setting that changes the samples' order"
+    add("--allow", action="append", default=[], metavar="NAME", help=allow)
+    add("--seed", type=int, default=0, help="seed of the search (default 0)")
+
+
+def _add_measuring(parser: argparse.ArgumentParser) -> None:
+    """Add how the script is run and watched."""
+    add = parser.add_argument
+    add("--warmup", type=int, metavar="BATCHES", help="discard this many batches before the baseline")
+    device = "device to watch (default: the one the script uses)"
+    add("--device", default=None, metavar="cuda:N|cpu", help=device)
+    writes = "let the script write for real instead of into a scratch space"
+    add("--allow-writes", action="store_true", help=writes)
+    add("--scratch-limit", default="20G", metavar="SIZE", help="what the script may write there (default 20G)")
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    """Add where results go."""
+    add, kept = parser.add_argument, "where runs are kept (default results)"
+    add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help=kept)
+    add("--json", metavar="FILE", help="also write the run as JSON; - for stdout")
+    add("--quiet", action="store_true", help="no progress, only the report")
