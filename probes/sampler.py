@@ -92,6 +92,11 @@ class Sampler:
         self._see_until(min(end_s, time.monotonic()))
         return timeline.series(self._copy(), start_s, end_s)
 
+    def recent(self, length_s: float) -> Series:
+        """Return what was seen in the last seconds, without waiting for a sample."""
+        now_s = time.monotonic()
+        return timeline.series(self._copy(), now_s - length_s, now_s)
+
     def missing(self) -> list[str]:
         """Return one sentence for each thing that could not be measured."""
         with self._changed:

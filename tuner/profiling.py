@@ -63,7 +63,7 @@ def profile(request: Request) -> Result:
             progress.note(warning)
         bench = _bench(request, folder, progress)
         try:
-            with progress.shown():
+            with progress.shown(bench.recent):
                 return _conduct(bench, request, progress, folder)
         finally:
             bench.stop()

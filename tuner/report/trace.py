@@ -33,7 +33,7 @@ def render(run: Run) -> bytes:
         "displayTimeUnit": "ms",
         "otherData": {"run": run.id, "tool": f"gputune {run.tool_version}", "command": " ".join(run.command)},
     }
-    return gzip.compress(msgspec.json.encode(document), mtime=0)
+    return gzip.compress(msgspec.json.encode(document), compresslevel=5, mtime=0)
 
 
 def _starts(burst: Burst) -> list[float]:
