@@ -10,6 +10,7 @@ from enum import Enum
 
 import msgspec
 
+from gputune.probes.series import Series
 from gputune.probes.settings import Settings
 
 
@@ -222,6 +223,8 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     sameness: Sameness = Sameness.UNKNOWN
     host: HostUse = HostUse()
     gpu: GpuUse = GpuUse()
+    series: Series | None = None
+    """What the machine did meanwhile, moment by moment."""
 
 
 class Infeasible(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from gputune.probes.protocol import Goodbye, Hello, Length, LoaderSite, Measure,
 from gputune.probes.sampler import Sampler
 from gputune.probes.sandbox import plan
 from gputune.probes.sandbox.records import Confinement, Written
+from gputune.probes.series import Series
 from gputune.probes.settings import Settings
 from gputune.probes.target import Target, TargetGone, TargetHangs
 from gputune.script import Script
@@ -202,7 +203,12 @@ class TargetBench:
     def _with_machine(self, burst: Burst) -> Burst:
         assert self._sampler is not None
         host, gpu = self._sampler.window(burst.start_s, burst.end_s)
-        return msgspec.structs.replace(burst, host=host, gpu=gpu)
+        series = self._sampler.series(burst.start_s, burst.end_s)
+        return msgspec.structs.replace(burst, host=host, gpu=gpu, series=series)
+
+    def recent(self, length_s: float = 5.0) -> Series | None:
+        """Return what was sampled in the last seconds; ``None`` while no script runs."""
+        return self._sampler.recent(length_s) if self._sampler else None
 
     def missing(self) -> list[str]:
         """Return what could not be measured, one sentence each."""

@@ -173,7 +173,7 @@ def _next_commands(run: Run) -> list[str]:
     if run.recommendation is None:
         return [f"gputune report {run.id} --format html --open"]
     return [
-        f"gputune export {run.id} --format patch",
+        f"gputune export {run.id} --format patch | git apply",
         f"gputune run {' '.join(run.command)}",
         f"gputune report {run.id} --format html --open",
     ]
