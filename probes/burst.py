@@ -39,6 +39,16 @@ class StallKind(Enum):
     """Tensors were moved from host to device by a call of the main thread."""
 
 
+class Sameness(Enum):
+    """How it is known that a burst's settings bring the samples of the user's own; see ``agent.samples``."""
+
+    UNKNOWN = "unknown"
+    INDICES = "indices"
+    """Every batch of indices of the sampler was handed over exactly once."""
+    CONTENT = "content"
+    """And the same indices, fetched again under these settings, brought the same values."""
+
+
 class Stall(msgspec.Struct, frozen=True):
     """One timed event on the main thread."""
 
@@ -122,6 +132,10 @@ class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """Cores kept busy by the target and its descendants."""
     other_cpu_cores: float | None = None
     """Cores kept busy by everything else on the machine."""
+    queued_share: float | None = None
+    """Part of the stretch in which the training thread stood ready to run and had no CPU."""
+    worker_queued_share: float | None = None
+    """The same of the main threads of the processes it started: their mean."""
     rss_bytes: int | None = None
     """Largest resident memory of the target's process tree; pages shared between processes count in each."""
     memory_growth_bytes: int | None = None
@@ -192,6 +206,7 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be measured inside the target, and why."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
+    sameness: Sameness = Sameness.UNKNOWN
     host: HostUse = HostUse()
     gpu: GpuUse = GpuUse()
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,9 @@ class TreeUse:
     """Right now; pages shared between processes count in each."""
     processes: int
     """Alive (or dead and not yet reaped) right now."""
+    queued_s: Mapping[int, float] = field(default_factory=dict)
+    """By pid of the living: how long their main threads have stood ready to run without a CPU, since they were born
+    (``/proc/PID/schedstat``, Documentation/scheduler/sched-stats.rst); empty where the kernel does not count it."""
 
 
 class _Reads(NamedTuple):
@@ -125,6 +128,7 @@ class ProcessTree:
             asked_bytes=self._highest.asked if self._reads_allowed else None,
             rss_bytes=sum(process.rss_bytes for process in self._members.values()),
             processes=len(self._members),
+            queued_s=self._queued(),
         )
 
     @property
@@ -143,6 +147,18 @@ class ProcessTree:
 
     def _reads(self) -> _Reads:
         return _total(self._members.values()).plus(self._orphaned_reads)
+
+    def _queued(self) -> dict[int, float]:
+        found = {}
+        for pid in self._members:
+            try:
+                with open(f"{self._proc}/{pid}/schedstat", "rb") as file:
+                    words = file.read(100).split()
+            except OSError:  # just gone, or a kernel without scheduler statistics
+                continue
+            if len(words) == 3:
+                found[pid] = int(words[1]) * 1e-9
+        return found
 
     def _open(self, pid: int) -> _Process:
         fd = os.open(f"{self._proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)

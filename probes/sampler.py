@@ -141,6 +141,7 @@ class Sampler:
         if busy_s is None:
             self._note("machine", f"CPU use of other processes missing: {self._proc}/stat is unreadable.")
         throttling = self._cgroup.throttling()
+        queued_s = tree.queued_s if tree else {}
         return Tick(
             time_s=time_s,
             tree_cpu_s=tree.cpu_s if tree else None,
@@ -149,6 +150,8 @@ class Sampler:
             read_bytes=tree.read_bytes if tree else None,
             asked_bytes=tree.asked_bytes if tree else None,
             rss_bytes=tree.rss_bytes if tree else None,
+            main_queued_s={p: s for p, s in queued_s.items() if p == self._pid},
+            workers_queued_s={p: s for p, s in queued_s.items() if p != self._pid},
             pss_bytes=self._memory.read(self._tree.pids) if self._tree else None,
             throttled_s=throttling.throttled_s if throttling else None,
             gpu=self._gpu.read(),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import attrgetter
 from statistics import fmean
@@ -40,6 +40,10 @@ class Tick:
     pss_bytes: int | None = None
     """Memory of the tree with shared pages counted once; not in every tick."""
     throttled_s: float | None = None
+    main_queued_s: Mapping[int, float] = field(default_factory=dict)
+    """By pid: how long the main thread of the training process has stood ready to run without a CPU."""
+    workers_queued_s: Mapping[int, float] = field(default_factory=dict)
+    """The same of the processes it started."""
     gpu: Reading | None = None
 
 
@@ -77,7 +81,20 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
         read_bytes=None if read is None else round(read * (end_s - start_s)),
         asked_bytes=None if asked is None else round(asked * (end_s - start_s)),
         throttled_s=None if throttled is None else throttled * (end_s - start_s),
+        queued_share=_queued_share(part, "main_queued_s", start_s, end_s),
+        worker_queued_share=_queued_share(part, "workers_queued_s", start_s, end_s),
     )
+
+
+def _queued_share(ticks: Sequence[Tick], counters: str, start_s: float, end_s: float) -> float | None:
+    """Return the part of a stretch in which processes stood ready to run without a CPU: their mean."""
+    shares = []
+    for pid in {pid for tick in ticks for pid in getattr(tick, counters)}:
+        seen = [(tick.time_s, getattr(tick, counters)) for tick in ticks]
+        grown = _growth([(time_s, by_pid[pid]) for time_s, by_pid in seen if pid in by_pid], start_s, end_s)
+        if grown is not None:
+            shares.append(min(1.0, grown / (end_s - start_s)))
+    return fmean(shares) if shares else None
 
 
 def gpu_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> GpuUse:

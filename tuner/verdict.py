@@ -156,7 +156,16 @@ def _caveats(run: Run) -> list[str]:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
-    return caveats
+    return caveats + _vetoes(run)
+
+
+def _vetoes(run: Run) -> list[str]:
+    """Name the settings that would have changed the samples, each reason once, with what to do about it."""
+    reasons: dict[str, str] = {}
+    for trial in run.trials:
+        if trial.infeasible and trial.infeasible.reason.startswith("vetoed:"):
+            reasons.setdefault(trial.infeasible.reason, f"num_workers={trial.settings.num_workers}")
+    return [f"{setting} {reason}." for reason, setting in reasons.items()]
 
 
 def _next_commands(run: Run) -> list[str]:

@@ -92,6 +92,11 @@ def proved(pairs: int, settings: str, ratio: Estimate) -> str:
     )
 
 
+def knob_read_once(name: str) -> str:
+    """Return why a knob's trials take long."""
+    return f"knob {name} is read once at start-up: each of its trials starts the script again"
+
+
 def not_proved(pairs: int, settings: str, ratio: Estimate, least: float) -> str:
     """Return why nothing is recommended."""
     return (
