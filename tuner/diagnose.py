@@ -158,9 +158,10 @@ def _memory(run: Run, base: Burst) -> list[Finding]:
 
 
 def _alone(run: Run) -> list[Finding]:
-    """Return what a script without a loader does, by line."""
+    """Return what a script without a loader does, by line: first what keeps it from its model."""
     kinds = [where for where in Where if where not in hotspots.LOADING]
     places = hotspots.of(run.alone, *kinds)
+    places.sort(key=lambda place: (place.where is Where.STEP or place.share < CAUSE_SHARE, -place.share))
     return [
         Finding(
             cause=Cause.NO_LOADER,

@@ -149,6 +149,13 @@ def test_a_script_without_a_loader_gets_its_lines() -> None:
     assert "coco.py:10 (load)" in found[0].place
 
 
+def test_without_a_loader_what_keeps_a_script_from_its_model_comes_before_the_model() -> None:
+    spots = [spot(Where.STEP, "forward", 0.6), spot(Where.MAIN, "decode", 0.38), spot(Where.MAIN, "print", 0.02)]
+    found = diagnose.of(msgspec.structs.replace(factory.no_loader(), alone=spots))
+    assert [f.place.split("(")[-1].rstrip(")") for f in found] == ["decode", "forward", "print"]
+    assert found[0].share == pytest.approx(0.38)
+
+
 def test_a_validation_that_waits_costs_what_it_waits_and_not_what_its_model_takes() -> None:
     all_of_it = first(with_stalls(Stall(StallKind.VALIDATION, 1001.0, 0.5, 20, "", 0.05)))[1]
     waiting = first(with_stalls(Stall(StallKind.VALIDATION, 1001.0, 0.5, 20, "", 0.45)))[1]
