@@ -216,11 +216,17 @@ def test_a_wait_for_the_device_is_named_by_line_and_costs_no_more_than_the_devic
 
 def test_a_wait_that_a_few_late_batches_make_is_a_note_and_no_cause() -> None:
     late = factory.burst(TWO, wait_s=0.0004, step_s=0.04, service_s=0.03)
-    waits = [0.11 if k in (7, 23) else wait for k, wait in enumerate(late.wait_s)]
+    waits = [0.07 if k in (7, 23) else wait for k, wait in enumerate(late.wait_s)]
     noisy = msgspec.structs.replace(late, wait_s=waits, period_s=[0.04 + wait for wait in waits])
     found = diagnose.of(fine(noisy))
     assert found[0].cause is Cause.STEP
     assert [f.severity for f in found[1:]] == [Severity.NOTE]
+
+
+def test_a_large_wait_is_a_cause_also_in_a_burst_too_short_for_an_interval() -> None:
+    many = Settings.make(num_workers=16)
+    short = factory.burst(many, service_s=2.0, wait_s=0.06, batches=12)
+    assert first(starved(short, loader=factory.site(settings=many)))[0] in (Cause.CPU, Cause.CORES)
 
 
 def test_advice_does_not_name_what_is_in_use() -> None:
