@@ -73,7 +73,8 @@ def reproducibility(
     changed = user.differences(candidate)
     knobs = [name for name in changed if name in {**user.knob_values, **candidate.knob_values}]
     if knobs:
-        return f"{_reproducibility(changed, loader, sameness)}; what {', '.join(knobs)} changes about them is the script's own"
+        own = f"what {', '.join(knobs)} changes about them is the script's own"
+        return f"{_reproducibility(changed, loader, sameness)}; {own}"
     return _reproducibility(changed, loader, sameness)
 
 

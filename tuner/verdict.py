@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from gputune import cause_words, described, diagnose, evidence, stats, words
+from gputune import cause_words, described, diagnose, evidence, ranks, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -158,7 +158,7 @@ def _caveats(run: Run) -> list[str]:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
-    return caveats + _vetoes(run)
+    return caveats + ranks.sentences(run) + _vetoes(run)
 
 
 def _vetoes(run: Run) -> list[str]:
@@ -175,7 +175,7 @@ def _next_commands(run: Run) -> list[str]:
     if run.recommendation is None:
         return [f"gputune report {run.id} --format html --open"]
     return [
-        f"gputune export {run.id} --format patch",
+        f"gputune export {run.id} --format patch | git apply",
         f"gputune run {' '.join(run.command)}",
         f"gputune report {run.id} --format html --open",
     ]
