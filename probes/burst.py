@@ -11,6 +11,7 @@ from enum import Enum
 import msgspec
 
 from gputune.probes.settings import Settings
+from gputune.probes.tensorflow.settings import StageUse
 
 
 class Purpose(Enum):
@@ -164,6 +165,8 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of tensors in one batch (0: unknown)."""
     hotspots: list[Hotspot] = []
     """Of a diagnostic burst: where the time went by line, most expensive first."""
+    stages: list[StageUse] = []
+    """Of a ``tf.data`` pipeline: what each transformation did and what AUTOTUNE chose, where TensorFlow tells."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
     host: HostUse = HostUse()

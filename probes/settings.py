@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from gputune.probes.tensorflow.settings import PipelineSettings
+
 DEFAULT_PREFETCH_FACTOR = 2
 """What torch uses when ``prefetch_factor`` is not given and ``num_workers > 0``."""
 
@@ -39,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pin_memory: bool = False
     persistent_workers: bool = False
     in_order: bool = True
+    tensorflow: PipelineSettings | None = None
+    """Of a ``tf.data`` pipeline or a Keras ``PyDataset``, to which the others do not apply."""
 
     @classmethod
     def make(cls, **values: Any) -> Settings:
@@ -56,8 +60,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def differences(self, other: Settings) -> dict[str, tuple[Any, Any]]:
         """Return ``{name: (mine, theirs)}`` for every value that differs."""
-        mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
-        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+        mine, theirs = _flat(self), _flat(other)
+        names = [*mine, *(name for name in theirs if name not in mine)]
+        both = {name: (mine.get(name), theirs.get(name)) for name in names}
+        return {name: (one, two) for name, (one, two) in both.items() if one != two}
 
     def dataloader_kwargs(self) -> dict[str, Any]:
         """Return keyword arguments ``torch.utils.data.DataLoader`` accepts; defaults torch rejects are dropped."""
@@ -70,7 +76,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return kwargs
 
     def __str__(self) -> str:
+        if self.tensorflow is not None:
+            return str(self.tensorflow)
         return " ".join(f"{name}={value}" for name, value in self.dataloader_kwargs().items())
+
+
+def _flat(settings: Settings) -> dict[str, Any]:
+    """Return every value by name, those of a pipeline beside the others."""
+    values = msgspec.structs.asdict(settings)
+    values.pop("tensorflow")
+    return values | (settings.tensorflow.values() if settings.tensorflow else {})
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gputune import proof, reading, space, stats
+from gputune import pipeline_search, proof, reading, space, stats
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.planner import Proposal
@@ -137,7 +137,8 @@ class Campaign:
         self._update(baseline=self._must(self._bench.measure(self._own, Purpose.BASELINE, length)))
 
     def _ceiling(self) -> None:
-        alone = Settings.make(num_workers=0) if self._hello.environment.hot_swap else self._own
+        workers_can_go = self._hello.environment.hot_swap and self._own.tensorflow is None
+        alone = Settings.make(num_workers=0) if workers_can_go else self._own
         self._update(ceiling=self._must(self._bench.measure(alone, Purpose.CEILING, CEILING_LENGTH, replay=True)))
 
     def _ceiling_was_too_low(self, best: Settings | None) -> bool:
@@ -194,6 +195,8 @@ class Campaign:
         baseline, own_deadline = self.run.baseline, self._deadline_s
         assert baseline is not None
         left_s = max(10.0, own_deadline - self._bench.now_s())
+        if self._own.tensorflow is not None:
+            return self._search_pipeline(baseline, self._bench.now_s() + left_s * (1 - PROOF_SHARE))
         context = SearchContext(
             user=self._own,
             baseline=baseline,
@@ -209,6 +212,21 @@ class Campaign:
             epoch_s=self._epoch_s(baseline),
         )
         result = search(self._bench, context, self._tried)
+        self._update(stopped_because=result.stopped_because)
+        return result.best
+
+    def _search_pipeline(self, baseline: Burst, deadline_s: float) -> Settings:
+        context = pipeline_search.PipelineContext(
+            user=self._own,
+            baseline=baseline,
+            ceiling=self.run.ceiling,
+            effective_cpus=self._cpus(),
+            deadline_s=deadline_s,
+            restrict=self._options.restrict,
+            allow=self._options.allow,
+            max_trials=self._options.max_trials,
+        )
+        result = pipeline_search.search(self._bench, context, self._tried)
         self._update(stopped_because=result.stopped_because)
         return result.best
 

@@ -69,6 +69,10 @@ def judged(candidate: Settings, pairs: list[Pair]) -> Proof:
 def reproducibility(user: Settings, candidate: Settings, loader: LoaderSite) -> str:
     """Return, in one sentence, what a change of settings does to the samples the model sees."""
     changed = user.differences(candidate)
+    if changed.get("deterministic", (None, None))[1] is False:
+        return "same elements in an order that varies from run to run"
+    if "map_parallelism" in changed or "interleave_parallelism" in changed:
+        return "identical elements in identical order; random augmentations draw another random stream"
     if "in_order" in changed:
         return "same samples in an order that varies from run to run"
     if loader.iterable and "num_workers" in changed:

@@ -12,6 +12,7 @@ from gputune.probes.agent import device
 from gputune.probes.agent.interludes import Span
 from gputune.probes.burst import Burst, Hotspot, Stall, StallKind
 from gputune.probes.protocol import Measure
+from gputune.probes.tensorflow.settings import StageUse
 
 GROUPS = 8
 _T90 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895)
@@ -137,7 +138,12 @@ class BurstBuilder:
         return fastest > 0 and fmean(self.samples) / fastest < (self.order.abandon_below or 0.0)
 
     def finish(
-        self, workers: list[Any], batch_bytes: int, batches_per_epoch: int = 0, hotspots: Sequence[Hotspot] = ()
+        self,
+        workers: list[Any],
+        batch_bytes: int,
+        batches_per_epoch: int = 0,
+        hotspots: Sequence[Hotspot] = (),
+        stages: Sequence[StageUse] = (),
     ) -> Burst:
         """Return the record. On a GPU its queue is emptied first, and the time that takes belongs to the burst."""
         before = time.monotonic()
@@ -161,6 +167,7 @@ class BurstBuilder:
             workers=[w for w in workers if w.start_s + w.fetch_s + w.collate_s >= start],
             stalls=self.stalls,
             hotspots=list(hotspots),
+            stages=list(stages),
             batches_total=self.batches,
             steps=max(0, self._steps - self._steps_at_start),
             batch_bytes=batch_bytes,
