@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from statistics import fmean
 from typing import Any
 
 import msgspec
@@ -31,6 +32,11 @@ EQUAL = 0.98
 LENGTH = Length(warmup_batches=4, min_batches=12, min_s=1.2, max_s=4.0, precision=0.03)
 TUNING = Length(warmup_batches=20, min_batches=12, min_s=2.5, max_s=6.0, precision=0.03)
 """For AUTOTUNE, which needs some seconds to find its values."""
+OVERLAP_HELPS = 1.1
+"""Loading that takes up to this multiple of the step can hide behind it one element at a time."""
+MARGIN = 0.8
+WAITING_CORES = 0.6
+"""A starved process that keeps fewer cores busy than this waits for storage or the network."""
 PREFETCHED = 2
 _PARALLEL = ("map_parallelism", "interleave_parallelism")
 _MOST_PER_CORE = 16
@@ -81,6 +87,9 @@ class _Search:
         self.failed: set[PipelineSettings] = set()
         self.trials = 0
         self.cores = max(1, math.ceil(context.effective_cpus))
+        self.axes = [name for name in _PARALLEL if getattr(self.user, name) is not None]
+        self.need = needed(context.baseline, context.ceiling)
+        self.waits = waits(context.baseline)
 
     def run(self) -> PipelineResult:
         stopped = ""
@@ -99,36 +108,44 @@ class _Search:
 
     def _climb(self) -> Iterator[Step]:
         """Yield steps up the ladder as long as they pay."""
-        yield from self._new(self._overlapped(), "the same work, overlapped with the step")
-        if self._reached(self.best()):
-            return
-        axes = [name for name in _PARALLEL if getattr(self.user, name) is not None]
-        if axes:
-            chosen = dict.fromkeys(axes, AUTOTUNE)
-            yield from self._new(self._with(prefetch=AUTOTUNE, **chosen), "what TensorFlow tunes by itself")
+        if self.need <= OVERLAP_HELPS:
+            yield from self._new(self._overlapped(), "the same work, overlapped with the step")
         for calls in self._ladder():
             before = self.rates[self.best()]
-            changes: dict[str, Any] = {"workers": calls} if self.user.workers is not None else dict.fromkeys(axes, calls)
-            if axes and calls > self.cores:
-                # Calls beyond the cores wait for a thread of the shared pool, which has one a core.
-                changes["private_threadpool_size"] = calls
-            yield from self._new(self._with(prefetch=PREFETCHED, **changes), f"{calls} at a time")
-            if self._reached(self.best()) or (calls >= self.cores and self.rates[self.best()] < before * WORTH_CLIMBING):
+            if self._reached(self.best()):
+                return
+            yield from self._new(self._at_a_time(calls), f"{calls} at a time")
+            if calls >= self.cores and self.rates[self.best()] < before * WORTH_CLIMBING:
                 break
+        if self.axes and not self._reached(self.best()):
+            chosen = dict.fromkeys(self.axes, AUTOTUNE)
+            yield from self._new(self._with(prefetch=AUTOTUNE, **chosen), "what TensorFlow tunes by itself")
         yield from self._processes()
         yield from self._corners()
+
+    def _at_a_time(self, calls: int) -> PipelineSettings:
+        if self.user.workers is not None:
+            return self._with(workers=calls)
+        changes: dict[str, Any] = dict.fromkeys(self.axes, calls)
+        if calls > self.cores:
+            # Calls beyond the cores wait for a thread of the shared pool, which has one a core.
+            changes["private_threadpool_size"] = calls
+        return self._with(prefetch=PREFETCHED, **changes)
 
     def _overlapped(self) -> PipelineSettings:
         return self._with(prefetch=PREFETCHED) if self.user.workers is None else self._with(workers=2)
 
     def _ladder(self) -> list[int]:
-        """Return the parallelism to try, cheapest first."""
-        most = self.cores * _MOST_PER_CORE
-        if self.user.workers is None and not any(getattr(self.user, name) is not None for name in _PARALLEL):
+        """Return the parallelism to try, likeliest first: work that waits may need far more calls than cores."""
+        if self.user.workers is None and not self.axes:
             return []
-        steps = [self.cores] if self.cores > 1 else []
-        while (steps or [1])[-1] * 2 <= most:
-            steps.append((steps or [1])[-1] * 2)
+        most = self.cores * _MOST_PER_CORE
+        steps = [max(2, self.cores)]
+        while steps[-1] * 2 <= most:
+            steps.append(steps[-1] * 2)
+        if self.waits:
+            enough = [step for step in steps if step >= self.need * MARGIN]
+            steps = enough[:1] + steps[len(steps) - len(enough) + 1 :] if enough else steps[-1:]
         return steps
 
     def _processes(self) -> Iterator[Step]:
@@ -147,7 +164,7 @@ class _Search:
             ("max_queue_size", 20, "a deeper queue"),
         ):
             best = self.best()
-            applies = getattr(self.user, name) is not None or (name == "private_threadpool_size" and self._has_maps())
+            applies = getattr(self.user, name) is not None or (name == "private_threadpool_size" and self.axes)
             if applies and not self._reached(best):
                 yield from self._new(self._limited(best.replace(**{name: value})), why)
 
@@ -197,9 +214,6 @@ class _Search:
             if name in PIPELINE_SETTINGS and getattr(settings, name) not in values:
                 fixed[name] = values[0] if getattr(settings, name) is None else _nearest(getattr(settings, name), values)
         return settings.replace(**fixed)
-
-    def _has_maps(self) -> bool:
-        return any(getattr(self.user, name) is not None for name in _PARALLEL)
 
     # -- what is known ------------------------------------------------------------------------------------------
 
@@ -255,6 +269,20 @@ class _Search:
                 infeasible=result if isinstance(result, Infeasible) else None,
             )
         )
+
+
+def needed(baseline: Burst, ceiling: Burst | None) -> float:
+    """Return how many calls at a time it takes to hide the waiting behind the step, if one at a time was measured."""
+    busy_s = stats.busy_s(baseline)
+    if ceiling is not None:
+        busy_s = fmean(baseline.samples) / max(1e-9, stats.samples_per_s(ceiling))
+    return fmean(baseline.wait_s) / max(1e-9, busy_s)
+
+
+def waits(baseline: Burst) -> bool:
+    """Whether loading mostly waits for something other than a core, as far as the whole process tells."""
+    used = baseline.host.cpu_cores
+    return used is not None and used < WAITING_CORES
 
 
 def _nearest(value: Any, values: tuple[Any, ...]) -> Any:
