@@ -10,7 +10,7 @@ from statistics import fmean
 
 import msgspec
 
-from gputune import evidence, hotspots, ledger, loading, stats, words
+from gputune import cause_words, evidence, hotspots, ledger, loading, stats
 from gputune.cause import Cause, Finding, Severity
 from gputune.ledger import Line
 from gputune.probes.burst import Burst, Stall, StallKind, Where
@@ -59,7 +59,7 @@ def subject(run: Run) -> str:
 
 def _step(run: Run, base: Burst) -> Finding:
     wait_share = stats.data_wait_share(base)
-    sentence = words.step_bound(subject(run), stats.busy_s(base), wait_share)
+    sentence = cause_words.step_bound(subject(run), stats.busy_s(base), wait_share)
     return Finding(cause=Cause.STEP, severity=Severity.CAUSE, share=1 - wait_share, sentence=sentence)
 
 
@@ -86,8 +86,8 @@ def _events(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
             Finding(
                 cause=cause,
                 share=share,
-                sentence=words.finding(line.value, share, "; ".join(filter(None, (detail, note)))),
-                advice=words.finding_advice(cause.value, base.settings),
+                sentence=cause_words.finding(line.value, share, "; ".join(filter(None, (detail, note)))),
+                advice=cause_words.finding_advice(cause.value, base.settings),
                 gain=1 / (1 - share),
                 evidence={"each_s": fmean(stall.duration_s for stall in stalls)} if stalls else {},
             )
@@ -113,7 +113,7 @@ def _elsewhere(run: Run, kind: StallKind, step_s: float) -> tuple[float, str]:
         return 0.0, ""
     each_s, every = fmean(stall.duration_s for stall in stalls), batches / len(stalls)
     cost_s = each_s / every
-    return cost_s / (step_s + cost_s), words.seen_elsewhere(each_s, every)
+    return cost_s / (step_s + cost_s), cause_words.seen_elsewhere(each_s, every)
 
 
 def _detailed(cause: Cause, stalls: list[Stall], base: Burst) -> tuple[Cause, str]:
@@ -124,7 +124,7 @@ def _detailed(cause: Cause, stalls: list[Stall], base: Burst) -> tuple[Cause, st
     if cause is Cause.VALIDATION and total_s:
         waits = sum(stall.wait_s for stall in stalls) / total_s
         if waits >= WAITS_ITSELF:
-            return Cause.VALIDATION_LOADER, words.validation_waits(waits)
+            return Cause.VALIDATION_LOADER, cause_words.validation_waits(waits)
     if cause is Cause.LOGGING:
         return cause, ", ".join(sorted({stall.detail for stall in stalls if stall.detail}))
     return cause, ""
@@ -140,17 +140,17 @@ def _main_code(run: Run, book: ledger.Ledger) -> list[Finding]:
     if places := hotspots.main_thread(run.diagnosis, Where.MAIN):
         share = compute * sum(place.share for place in places)
         if share >= MAIN_CODE_SHARE:
-            found.append(_at_place(Cause.MAIN_CODE, share, places[0], words.main_code(share, places[0].shown)))
+            found.append(_at_place(Cause.MAIN_CODE, share, places[0], cause_words.main_code(share, places[0].shown)))
     logs = hotspots.main_thread(run.diagnosis, Where.LOGGING)
     if logs and book.entry(Line.LOGGING).quality is ledger.Quality.MISSING and not _stalls(run, StallKind.LOGGING):
         share = compute * sum(place.share for place in logs)
         if share >= CAUSE_SHARE:
-            found.append(_at_place(Cause.LOGGING, share, logs[0], words.sampled_logging(share, logs[0].shown)))
+            found.append(_at_place(Cause.LOGGING, share, logs[0], cause_words.sampled_logging(share, logs[0].shown)))
     return found
 
 
 def _at_place(cause: Cause, share: float, place: hotspots.Place, sentence: str) -> Finding:
-    advice = words.MAIN_CODE_ADVICE if cause is Cause.MAIN_CODE else words.LOGGING_ADVICE
+    advice = cause_words.MAIN_CODE_ADVICE if cause is Cause.MAIN_CODE else cause_words.LOGGING_ADVICE
     gain = 1 / max(0.01, 1 - share)
     return Finding(cause=cause, share=share, sentence=sentence, advice=advice, gain=gain, place=place.shown)
 
@@ -164,7 +164,7 @@ def _alone(run: Run) -> list[Finding]:
             cause=Cause.NO_LOADER,
             severity=Severity.CAUSE if index == 0 else Severity.NOTE,
             share=place.share,
-            sentence=words.alone(place.share, place.shown, place.where.value),
+            sentence=cause_words.alone(place.share, place.shown, place.where.value),
             place=place.shown,
         )
         for index, place in enumerate(places[:6])

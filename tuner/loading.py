@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from gputune import evidence, hotspots, stats, words
+from gputune import cause_words, evidence, hotspots, stats
 from gputune.cause import Cause, Finding
 from gputune.probes.burst import Burst
 from gputune.record import Run
@@ -43,12 +43,12 @@ def finding(run: Run, base: Burst, ceiling: float | None, wait_share: float) -> 
     cause, sentence = _cause(run, base, ceiling or now)
     place = _place(run)
     if place and cause is not Cause.QUEUE:
-        sentence = f"{sentence} {words.costliest(place.shown, place.share)}"
+        sentence = f"{sentence} {cause_words.costliest(place.shown, place.share)}"
     return Finding(
         cause=cause,
         share=wait_share,
         sentence=sentence,
-        advice=words.loading_advice(cause.value, base.settings),
+        advice=cause_words.loading_advice(cause.value, base.settings),
         gain=ceiling / now if ceiling and now else None,
         evidence=_numbers(base),
         place=place.shown if place else "",
@@ -76,18 +76,19 @@ def _cause(run: Run, base: Burst, ceiling: float) -> tuple[Cause, str]:
     workers, service_s, share = base.settings.num_workers, stats.service_s(base), stats.cpu_share(base)
     if workers == 0:
         per_sample_s = (sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)) / sum(base.samples)
-        return Cause.MAIN_THREAD, words.main_thread(run.loader, per_sample_s, share)
+        return Cause.MAIN_THREAD, cause_words.main_thread(run.loader, per_sample_s, share)
     capacity = stats.capacity_samples_per_s(base)
     if service_s is None or capacity is None:
-        return Cause.QUEUE, words.unexplained_wait(workers, None)
+        return Cause.QUEUE, cause_words.unexplained_wait(workers, None)
     factor = evidence.tail_factor(base)
     if factor >= TAIL_FACTOR and capacity >= ceiling:
-        return Cause.SLOW_SAMPLES, words.slow_samples(factor, service_s)
+        return Cause.SLOW_SAMPLES, cause_words.slow_samples(factor, service_s)
     if capacity >= ceiling * ENOUGH_CAPACITY:
-        return Cause.QUEUE, words.unexplained_wait(workers, capacity)
+        return Cause.QUEUE, cause_words.unexplained_wait(workers, capacity)
     cause = _too_slow(run, base, ceiling)
-    of_which = words.cpu_or_waiting(share, "a free core") if cause in _COMPUTING else words.cpu_or_waiting(share)
-    return cause, words.too_few_workers(workers, service_s, of_which, capacity, ceiling)
+    waiting_for = "a free core" if cause in _COMPUTING else "storage or the network"
+    of_which = cause_words.cpu_or_waiting(share, waiting_for)
+    return cause, cause_words.too_few_workers(workers, service_s, of_which, capacity, ceiling)
 
 
 def _too_slow(run: Run, base: Burst, ceiling: float) -> Cause:

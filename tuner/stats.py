@@ -13,22 +13,13 @@ from statistics import fmean, median, stdev
 
 import msgspec
 
+from gputune.probes.batch_means import mean_and_half_width, t_quantile
 from gputune.probes.burst import Burst, StallKind
 
 MIN_EFFECT = 0.02
 """A proved gain below this is called nothing to gain: it is not worth a changed configuration."""
 HEADROOM_WORTH_TUNING = 0.05
 """Below this share between user throughput and ceiling the campaign stops: the loader is fine."""
-GROUPS = 8
-"""Groups of neighbouring steps for batch means; more leave groups too short to be independent."""
-
-# Two-sided Student t quantiles by degrees of freedom, for 90 %, 95 % and 99 % intervals.
-_T = {
-    0.90: (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812),
-    0.95: (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    0.99: (63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169),
-}
-_NORMAL = {0.90: 1.645, 0.95: 1.960, 0.99: 2.576}
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -49,17 +40,6 @@ class Estimate(msgspec.Struct, frozen=True):
         return self.spread > 0.10
 
 
-def t_quantile(confidence: float, degrees: int) -> float:
-    """Return the two-sided Student t quantile for 0.90, 0.95 or 0.99."""
-    table = _T[confidence]
-    if degrees < 1:
-        return math.inf
-    if degrees <= len(table):
-        return table[degrees - 1]
-    # Between 10 degrees and the normal limit the quantile falls as 1/degrees.
-    return _NORMAL[confidence] + (table[-1] - _NORMAL[confidence]) * len(table) / degrees
-
-
 def mean_interval(values: Sequence[float], confidence: float = 0.90, round_length: int = 1) -> Estimate:
     """Return the mean of an autocorrelated series with its batch-means interval.
 
@@ -70,12 +50,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.90, round_lengt
     """
     if not values:
         return Estimate(math.nan, math.nan, math.nan)
-    size = max(round_length, round_length * math.ceil(len(values) / (GROUPS * round_length)))
-    groups = [fmean(values[i : i + size]) for i in range(0, len(values) - size + 1, size)]
-    value = fmean(values)
-    if len(groups) < 2:
-        return Estimate(value, 0.0, math.inf)
-    half = t_quantile(confidence, len(groups) - 1) * stdev(groups) / math.sqrt(len(groups))
+    value, half = mean_and_half_width(values, confidence, round_length)
     return Estimate(value, max(0.0, value - half), value + half)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gputune import described, diagnose, evidence, stats, words
+from gputune import cause_words, described, diagnose, evidence, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -115,7 +115,7 @@ def _cause_sentence(first: Finding) -> str:
     """Return the cause; where no setting is searched for it, with what to do and what that would give."""
     if first.cause in _LOADING or not first.advice:
         return first.sentence
-    return words.with_advice(first.sentence, first.advice, first.gain)
+    return cause_words.with_advice(first.sentence, first.advice, first.gain)
 
 
 def _need(run: Run, cause: Cause, workers: int | None, cores_needed: float | None) -> str:

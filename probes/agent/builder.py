@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from gputune.probes.agent import device
 from gputune.probes.agent.interludes import Span
+from gputune.probes.batch_means import mean_and_half_width
 from gputune.probes.burst import Burst, Hotspot, Stall, StallKind
 from gputune.probes.protocol import Measure
 from gputune.probes.tensorflow.settings import StageUse
 
-GROUPS = 8
-_T90 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895)
-"""Student t quantiles for 1 to 7 degrees of freedom: up to eight groups."""
 APART = frozenset({StallKind.EPOCH, StallKind.VALIDATION, StallKind.CHECKPOINT})
 """Stalls whose time is taken out of the ordinary steps and counted at its own frequency."""
 
@@ -125,13 +122,8 @@ class BurstBuilder:
 
     def _interval(self) -> tuple[float, float]:
         """Return mean period and half-width of its 90 % interval from batch means over whole worker rounds."""
-        values = self.period_s
         width = 1 if self.order.replay else max(1, self.order.settings.num_workers)
-        size = max(1, width * math.ceil(len(values) / (GROUPS * width)))
-        groups = [fmean(values[i : i + size]) for i in range(0, len(values) - size + 1, size)][:GROUPS]
-        if len(groups) < 3:
-            return fmean(values), math.inf
-        return fmean(values), _T90[len(groups) - 2] * stdev(groups) / math.sqrt(len(groups))
+        return mean_and_half_width(self.period_s, 0.90, width, least_groups=3)
 
     def _clearly_below(self, mean_s: float, half_s: float) -> bool:
         fastest = mean_s - half_s

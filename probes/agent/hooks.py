@@ -56,8 +56,10 @@ class Attached:
 class Listener(Protocol):
     """Who wants to know about batches."""
 
-    deadline_s: float | None
-    """Monotonic time after which a wait for workers is given up; ``None``: never."""
+    @property
+    def deadline_s(self) -> float | None:
+        """Monotonic time after which a wait for workers is given up; ``None``: never."""
+        ...
 
     def next_batch(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
         """Return the next batch for the user's loop, or raise what the user is to see."""

@@ -63,3 +63,8 @@ class SameSampler:
 
     def __len__(self) -> int:
         return len(self._original) if isinstance(self._original, Sized) else 0
+
+
+def forget_yielded(iterator: Any) -> Any:
+    """Drop the record of the batch just handed out and return its indices."""
+    return iterator._sampler_iter.yielded(iterator.__dict__.get("_task_info"))
