@@ -41,8 +41,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pin_memory: bool = False
     persistent_workers: bool = False
     in_order: bool = True
-    tensorflow: PipelineSettings | None = None
-    """Of a ``tf.data`` pipeline or a Keras ``PyDataset``, to which the others do not apply."""
+    tensorflow: PipelineSettings | msgspec.UnsetType = msgspec.UNSET
+    """Of a ``tf.data`` pipeline or a Keras ``PyDataset``, to which the others do not apply; not stored where unset."""
+
+    @property
+    def pipeline(self) -> PipelineSettings | None:
+        """The settings of a pipeline, ``None`` for a torch loader."""
+        return None if self.tensorflow is msgspec.UNSET else self.tensorflow
 
     @classmethod
     def make(cls, **values: Any) -> Settings:
@@ -76,8 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return kwargs
 
     def __str__(self) -> str:
-        if self.tensorflow is not None:
-            return str(self.tensorflow)
+        if self.pipeline is not None:
+            return str(self.pipeline)
         return " ".join(f"{name}={value}" for name, value in self.dataloader_kwargs().items())
 
 
@@ -85,7 +90,7 @@ def _flat(settings: Settings) -> dict[str, Any]:
     """Return every value by name, those of a pipeline beside the others."""
     values = msgspec.structs.asdict(settings)
     values.pop("tensorflow")
-    return values | (settings.tensorflow.values() if settings.tensorflow else {})
+    return values | (settings.pipeline.values() if settings.pipeline else {})
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

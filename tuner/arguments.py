@@ -9,6 +9,7 @@ from typing import Any
 
 from gputune.errors import UsageError
 from gputune.probes.settings import SETTINGS, Safety
+from gputune.probes.tensorflow.settings import PIPELINE_SETTINGS
 
 
 def add_script(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +44,10 @@ def parse_restrictions(sets: list[str], fixes: list[str]) -> dict[str, tuple[Any
             name, separator, values = text.partition("=")
             if not separator or not values:
                 raise UsageError(f"{option} {text}: a setting needs a value", f"example: {option} num_workers=4")
-            setting = SETTINGS.get(name)
+            setting = SETTINGS.get(name) or PIPELINE_SETTINGS.get(name)
             if setting is None:
-                raise UsageError(f"{option} {text}: there is no setting {name!r}", _suggest(name, list(SETTINGS)))
+                known = [*SETTINGS, *PIPELINE_SETTINGS]
+                raise UsageError(f"{option} {text}: there is no setting {name!r}", _suggest(name, known))
             parts = values.split(",") if many else [values]
             try:
                 found[name] = tuple(setting.parse(part) for part in parts)
@@ -63,6 +65,7 @@ def parse_allowed(names: list[str]) -> tuple[str, ...]:
         UsageError: not the name of a setting that has to be allowed.
     """
     semantic = [name for name, setting in SETTINGS.items() if setting.safety is Safety.SEMANTIC]
+    semantic += [name for name, pipeline in PIPELINE_SETTINGS.items() if pipeline.semantic]
     for name in names:
         if name not in semantic:
             raise UsageError(f"--allow {name}: only {', '.join(semantic)} can be allowed", _suggest(name, semantic))

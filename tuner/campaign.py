@@ -137,7 +137,7 @@ class Campaign:
         self._update(baseline=self._must(self._bench.measure(self._own, Purpose.BASELINE, length)))
 
     def _ceiling(self) -> None:
-        workers_can_go = self._hello.environment.hot_swap and self._own.tensorflow is None
+        workers_can_go = self._hello.environment.hot_swap and self._own.pipeline is None
         alone = Settings.make(num_workers=0) if workers_can_go else self._own
         self._update(ceiling=self._must(self._bench.measure(alone, Purpose.CEILING, CEILING_LENGTH, replay=True)))
 
@@ -195,7 +195,7 @@ class Campaign:
         baseline, own_deadline = self.run.baseline, self._deadline_s
         assert baseline is not None
         left_s = max(10.0, own_deadline - self._bench.now_s())
-        if self._own.tensorflow is not None:
+        if self._own.pipeline is not None:
             return self._search_pipeline(baseline, self._bench.now_s() + left_s * (1 - PROOF_SHARE))
         context = SearchContext(
             user=self._own,

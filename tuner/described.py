@@ -17,9 +17,9 @@ def place(site: LoaderSite | None) -> str:
 
 def shown(settings: Settings, user: Settings) -> str:
     """Return settings without values that are torch's default and not the user's own choice."""
-    if settings.tensorflow is not None:
-        before = user.tensorflow.values() if user.tensorflow else {}
-        after = settings.tensorflow.values()
+    if settings.pipeline is not None:
+        before = user.pipeline.values() if user.pipeline else {}
+        after = settings.pipeline.values()
         kept = [name for name, value in after.items() if value != before.get(name)] or list(after)
         return " ".join(f"{name}={pipeline_value(after[name])}" for name in kept)
     mine, theirs = settings.dataloader_kwargs(), user.dataloader_kwargs()

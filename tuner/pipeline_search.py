@@ -80,9 +80,9 @@ def search(bench: Bench, context: PipelineContext, listener: Listener) -> Pipeli
 
 class _Search:
     def __init__(self, bench: Bench, context: PipelineContext, listener: Listener) -> None:
-        assert context.user.tensorflow is not None
+        assert context.user.pipeline is not None
         self.bench, self.context, self.tell = bench, context, listener
-        self.user = context.user.tensorflow
+        self.user = context.user.pipeline
         self.rates: dict[PipelineSettings, float] = {self.user: stats.samples_per_s(context.baseline)}
         self.failed: set[PipelineSettings] = set()
         self.trials = 0
@@ -211,8 +211,11 @@ class _Search:
         """Return settings that keep to the values the user restricted the search to."""
         fixed = {}
         for name, values in self.context.restrict.items():
-            if name in PIPELINE_SETTINGS and getattr(settings, name) not in values:
-                fixed[name] = values[0] if getattr(settings, name) is None else _nearest(getattr(settings, name), values)
+            applies = name in PIPELINE_SETTINGS and (
+                getattr(self.user, name) is not None or PIPELINE_SETTINGS[name].asked or PIPELINE_SETTINGS[name].semantic
+            )
+            if applies and getattr(settings, name) not in values:
+                fixed[name] = _nearest(getattr(settings, name), values)
         return settings.replace(**fixed)
 
     # -- what is known ------------------------------------------------------------------------------------------
@@ -286,5 +289,5 @@ def waits(baseline: Burst) -> bool:
 
 
 def _nearest(value: Any, values: tuple[Any, ...]) -> Any:
-    numbers = [choice for choice in values if not isinstance(choice, bool)]
+    numbers = [choice for choice in values if value is not None and not isinstance(choice, bool)]
     return min(numbers, key=lambda choice: abs(choice - value)) if numbers else values[0]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gputune import cause_words, described, diagnose, evidence, stats, words
+from gputune import cause_words, described, diagnose, evidence, pipeline_cause, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -153,6 +153,8 @@ def _caveats(run: Run) -> list[str]:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
+    if run.outcome is not Outcome.NOTHING_TO_GAIN and (advice := pipeline_cause.cache_advice(run)):
+        caveats.append(advice)
     return caveats
 
 
@@ -160,8 +162,9 @@ def _next_commands(run: Run) -> list[str]:
     """Return the commands to type next, the likeliest first."""
     if run.recommendation is None:
         return [f"gputune report {run.id} --format html --open"]
+    form = "tfdata" if run.recommendation.settings.pipeline else "patch"
     return [
-        f"gputune export {run.id} --format patch",
+        f"gputune export {run.id} --format {form}",
         f"gputune run {' '.join(run.command)}",
         f"gputune report {run.id} --format html --open",
     ]

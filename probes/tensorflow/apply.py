@@ -25,10 +25,10 @@ def set_threads(config: ApplyConfig) -> tuple[int, int]:
     """Set the thread counts of this process, which TensorFlow reads at its first operation; return them."""
     for loader in config.loaders:
         for name, variable in _THREADS.items():
-            value = getattr(loader.settings.tensorflow, name, None)
+            value = getattr(loader.settings.pipeline, name, None)
             if value:
                 os.environ[variable] = str(value)
-    wanted = [loader.settings.tensorflow.process_wide for loader in config.loaders if loader.settings.tensorflow]
+    wanted = [loader.settings.pipeline.process_wide for loader in config.loaders if loader.settings.pipeline]
     return wanted[0] if wanted else (0, 0)
 
 
@@ -42,7 +42,7 @@ class Applier:
 
     def __init__(self, config: ApplyConfig, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._loaders = [loader for loader in config.loaders if loader.settings.tensorflow is not None]
+        self._loaders = [loader for loader in config.loaders if loader.settings.pipeline is not None]
         self._sites = Sites()
         self._said: set[str] = set()
 
@@ -103,7 +103,7 @@ class Applier:
         exact = [found for found in same_file if found.line == line]
         moved = [found for found in same_file if found.function == function] if len(same_file) == 1 else []
         chosen: list[LoaderConfig] = exact or moved
-        return chosen[0].settings.tensorflow if chosen else None
+        return chosen[0].settings.pipeline if chosen else None
 
     def _tell(self, file: str, line: int, own: PipelineSettings, wanted: PipelineSettings) -> None:
         before, after = own.values(), wanted.values()
@@ -116,9 +116,7 @@ class Applier:
         if not self._quiet and file and key not in self._said:
             self._said.add(key)
             relative = os.path.relpath(file)
-            print(
-                f"gputune: {what} {file if relative.startswith('..') else relative}:{line}: {text}", file=sys.stderr
-            )
+            print(f"gputune: {what} {file if relative.startswith('..') else relative}:{line}: {text}", file=sys.stderr)
 
 
 def _same_file(configured: str, actual: str) -> bool:

@@ -215,8 +215,8 @@ class Conductor:
         return element
 
     def _pipeline_settings(self) -> PipelineSettings:
-        assert self._settings.tensorflow is not None
-        return self._settings.tensorflow
+        assert self._settings.pipeline is not None
+        return self._settings.pipeline
 
     def _swap(self, feed: Feed, settings: Settings) -> None:
         """Let the elements come from the pipeline under other settings."""
@@ -256,7 +256,7 @@ class Conductor:
         builder.began(time.monotonic() - builder.start_s)
 
     def _can_run(self, order: Measure) -> bool:
-        wanted, own = order.settings.tensorflow, self._own.tensorflow
+        wanted, own = order.settings.pipeline, self._own.pipeline
         assert own is not None
         return wanted is not None and wanted.process_wide == own.process_wide
 
@@ -271,5 +271,3 @@ class Conductor:
             cost_s=time.monotonic() - builder.start_s,
         )
         self._line.say(TrialFailed(id=builder.order.id, infeasible=failed))
-
-

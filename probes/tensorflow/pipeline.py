@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gputune.probes.tensorflow import recipes
+from gputune.probes.tensorflow import private, recipes
 from gputune.probes.tensorflow.recipes import Recipe
 from gputune.probes.tensorflow.settings import AUTOTUNE, SEQUENTIAL, PipelineSettings, PipelineStage
 
@@ -159,9 +159,7 @@ def _changed(recipe: Recipe, wanted: dict[str, Any]) -> dict[str, Any]:
 
 def _options(wanted: dict[str, Any]) -> Any:
     """Return ``tf.data.Options`` with the wanted values, ``None`` where there are none."""
-    import tensorflow
-
-    options, changed = tensorflow.data.Options(), False
+    options, changed = private.module("tensorflow").data.Options(), False
     for name, (part, attribute, scale) in _OPTIONS.items():
         if name in wanted and not (scale and wanted[name] == 0):
             owner = getattr(options, part) if part else options
@@ -197,4 +195,6 @@ def _stage(made: Any, recipe: Recipe) -> PipelineStage:
 def _calls_python(made: Any) -> bool:
     """Whether a traced function calls back into Python, where its calls take turns."""
     graphs = [getattr(traced.function, "graph", None) for traced in made._functions()]
-    return any(operation.type in _PYTHON_OPERATIONS for graph in graphs if graph for operation in graph.get_operations())
+    return any(
+        operation.type in _PYTHON_OPERATIONS for graph in graphs if graph for operation in graph.get_operations()
+    )

@@ -1,4 +1,4 @@
-"""Every private name of TensorFlow and Keras we lean on, so that a release that moves one is noticed, not guessed at."""
+"""Every private name of TensorFlow and Keras we lean on, so that a release that moves one is noticed."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ _TABLE = (
         name="map_parallelism", kind=int, choices=_CALLS, lowest=1, summary="elements that map works on at a time"
     ),
     PipelineSetting(
-        name="interleave_parallelism", kind=int, choices=_CALLS, lowest=1, summary="files that interleave reads at a time"
+        name="interleave_parallelism", kind=int, choices=_CALLS, lowest=1, summary="files interleave reads at a time"
     ),
     PipelineSetting(
         name="batch_parallelism", kind=int, choices=_CALLS, lowest=1, summary="batches put together at a time"
@@ -135,7 +135,7 @@ _TABLE = (
         summary="a PyDataset's workers are processes instead of threads",
     ),
     PipelineSetting(
-        name="max_queue_size", kind=int, choices=(2, 10, 20), lowest=1, summary="batches a PyDataset's workers keep ready"
+        name="max_queue_size", kind=int, choices=(2, 10, 20), lowest=1, summary="batches its workers keep ready"
     ),
     PipelineSetting(
         name="private_threadpool_size", kind=int, choices=(0, 1, 2, 4, 8, 16), asked=True,

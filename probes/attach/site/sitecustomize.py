@@ -96,8 +96,8 @@ def _arm() -> None:
     if scope == "self":
         _restore_environment(here, names)
     if mode in ("probe", "apply") and not off and not _is_helper_process():
-        for trigger, starter in TRIGGERS.items():
-            after_import(trigger, lambda module, starter=starter: _wake(module, starter, mode, scope, channel, config))
+        for trigger in TRIGGERS:
+            after_import(trigger, lambda module: _wake(module, mode, scope, channel, config))
 
 
 def _restore_environment(here: str, names: "tuple[str, ...]") -> None:
@@ -112,7 +112,7 @@ def _restore_environment(here: str, names: "tuple[str, ...]") -> None:
             del os.environ["PYTHONPATH"]
 
 
-def _wake(module: "ModuleType", starter: str, mode: str, scope: str, channel: str, config: str) -> None:
+def _wake(module: "ModuleType", mode: str, scope: str, channel: str, config: str) -> None:
     try:
         import msgspec  # noqa: F401
 
@@ -127,7 +127,7 @@ def _wake(module: "ModuleType", starter: str, mode: str, scope: str, channel: st
         if scope == "self":
             _tell_tuner(channel, reason)
         return
-    start = getattr(wake, starter)
+    start = getattr(wake, TRIGGERS[module.__name__])
     start(module, mode=mode, scope=scope, channel=channel, config=config, after_import=after_import)
 
 
