@@ -34,7 +34,10 @@ TUNING = Length(warmup_batches=20, min_batches=12, min_s=2.5, max_s=6.0, precisi
 """For AUTOTUNE, which needs some seconds to find its values."""
 OVERLAP_HELPS = 1.1
 """Loading that takes up to this multiple of the step can hide behind it one element at a time."""
-MARGIN = 0.8
+MARGIN = 1.25
+"""The first step up has this many times the calls that hiding the waiting takes; what is too much is given back."""
+PATIENCE = 2
+"""Steps in a row that bring nothing before the climb ends."""
 WAITING_CORES = 0.6
 """A starved process that keeps fewer cores busy than this waits for storage or the network."""
 PREFETCHED = 2
@@ -110,12 +113,14 @@ class _Search:
         """Yield steps up the ladder as long as they pay."""
         if self.need <= OVERLAP_HELPS:
             yield from self._new(self._overlapped(), "the same work, overlapped with the step")
+        idle_steps = 0
         for calls in self._ladder():
             before = self.rates[self.best()]
             if self._reached(self.best()):
                 return
             yield from self._new(self._at_a_time(calls), f"{calls} at a time")
-            if calls >= self.cores and self.rates[self.best()] < before * WORTH_CLIMBING:
+            idle_steps = 0 if self.rates[self.best()] > before * WORTH_CLIMBING else idle_steps + 1
+            if idle_steps == PATIENCE:
                 break
         if self.axes and not self._reached(self.best()):
             chosen = dict.fromkeys(self.axes, AUTOTUNE)
@@ -127,8 +132,8 @@ class _Search:
         if self.user.workers is not None:
             return self._with(workers=calls)
         changes: dict[str, Any] = dict.fromkeys(self.axes, calls)
-        if calls > self.cores:
-            # Calls beyond the cores wait for a thread of the shared pool, which has one a core.
+        if self.waits or calls > self.cores:
+            # Calls that wait would hold the threads that the model computes with; those have one thread a core.
             changes["private_threadpool_size"] = calls
         return self._with(prefetch=PREFETCHED, **changes)
 

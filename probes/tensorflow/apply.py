@@ -13,7 +13,6 @@ from typing import Any
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
 from gputune.probes.attach.wake import AfterImport
 from gputune.probes.tensorflow import private, py_dataset, recipes
-from gputune.probes.tensorflow.recipes import Place
 from gputune.probes.tensorflow.settings import PipelineSettings
 from gputune.probes.tensorflow.sites import Sites
 
@@ -79,7 +78,7 @@ class Applier:
             return dataset
         built = self._sites.built(dataset)
         site = self._sites.of(dataset, built)
-        wanted = self._match((site.file, site.line, site.function))
+        wanted = self._match(site.file, site.line, site.function)
         if wanted is None:
             self._say(site.file, site.line, "left the dataset at", "alone: no settings were recommended for this line")
             return dataset
@@ -89,16 +88,15 @@ class Applier:
     def adapted(self, adapter: Any) -> None:
         """Give a ``PyDataset``'s adapter its workers."""
         places = recipes.callers()
-        place = places[0] if places else ("", 0, "")
-        wanted = self._match(place)
+        place = places[0] if places else ("", 0, "", 0)
+        wanted = self._match(*place[:3])
         if wanted is None or wanted.workers is None:
             self._say(place[0], place[1], "left the PyDataset at", "alone: no settings were recommended for this line")
             return
         self._tell(place[0], place[1], py_dataset.own_settings(adapter), wanted)
         py_dataset.set_workers(adapter, wanted)
 
-    def _match(self, place: Place) -> PipelineSettings | None:
-        file, line, function = place
+    def _match(self, file: str, line: int, function: str) -> PipelineSettings | None:
         same_file = [found for found in self._loaders if _same_file(found.file, file)]
         exact = [found for found in same_file if found.line == line]
         moved = [found for found in same_file if found.function == function] if len(same_file) == 1 else []

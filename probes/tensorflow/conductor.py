@@ -220,7 +220,10 @@ class Conductor:
 
     def _swap(self, feed: Feed, settings: Settings) -> None:
         """Let the elements come from the pipeline under other settings."""
+        stays = settings == self._settings == self._own and not feed.swapped
         self._settings = settings
+        if stays:
+            return
         feed.reading, feed.swapped = None, True  # the threads of the iterator before end here
         feed.reading = unwatched(feed.built.build(self._pipeline_settings()))
 
@@ -263,11 +266,13 @@ class Conductor:
     def _undo(self, feed: Feed, builder: BurstBuilder, error: Exception) -> None:
         """Put the user's own settings back and tell the tuner why."""
         self._builder, self._complete = None, False
+        reason = one_line(error)
+        error.__traceback__ = None  # its frames hold the failed iterator, whose calls may still be running
         self._swap(feed, self._own)
         failed = Infeasible(
             settings=builder.order.settings,
             purpose=builder.order.purpose,
-            reason=one_line(error),
+            reason=reason,
             cost_s=time.monotonic() - builder.start_s,
         )
         self._line.say(TrialFailed(id=builder.order.id, infeasible=failed))

@@ -179,7 +179,7 @@ _OPTIONS = {
 
 
 def _stage(made: Any, recipe: Recipe) -> PipelineStage:
-    file, line, _ = recipe.callers[0] if recipe.callers else ("", 0, "")
+    file, line, *_ = recipe.callers[0] if recipe.callers else ("", 0)
     function = recipe.arguments.get("map_func")
     buffer = _buffer(recipe) if recipe.method == "prefetch" else None
     return PipelineStage(

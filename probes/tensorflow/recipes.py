@@ -29,8 +29,8 @@ _ATTRIBUTE = "_gputune_recipe"
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _depth = threading.local()
 
-Place = tuple[str, int, str]
-"""File, line and function of a call in the user's code."""
+Place = tuple[str, int, str, int]
+"""File, line, function and bytecode offset of a call in the user's code; the offset tells calls of one line apart."""
 
 
 class Recipe:
@@ -100,7 +100,7 @@ def callers() -> tuple[Place, ...]:
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith(_OURS) and not is_library(file) and os.path.isabs(file):
-            found.append((file, frame.f_lineno, frame.f_code.co_qualname))
+            found.append((file, frame.f_lineno, frame.f_code.co_qualname, frame.f_lasti))
         frame = frame.f_back
     return tuple(found)
 

@@ -62,7 +62,7 @@ class Sites:
         places = _made_at(dataset) or recipes.callers()
         found = self._sites.get(places)
         if found is None:
-            (file, line, function), outer = places[0] if places else ("", 0, ""), places[-1:]
+            (file, line, function, _), outer = places[0] if places else ("", 0, "", 0), places[-1:]
             user_file, user_line = (outer[0][0], outer[0][1]) if outer and len(places) > 1 else ("", 0)
             found = self._sites[places] = Site(file, line, function, user_file, user_line)
         found.facts = self._facts(dataset, built)
