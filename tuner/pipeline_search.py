@@ -196,7 +196,13 @@ class _Search:
         for name in ("workers", *_PARALLEL):
             value, lowest = getattr(best, name), getattr(self.user, name) or SEQUENTIAL
             if value is not None and value > max(1, lowest):
-                yield from self._new(self._limited(best.replace(**{name: max(lowest, value // 2)})), f"fewer {name}")
+                fewer = {name: max(lowest, value // 2)}
+                if (
+                    best.private_threadpool_size == value
+                    and best.private_threadpool_size != self.user.private_threadpool_size
+                ):
+                    fewer["private_threadpool_size"] = fewer[name]
+                yield from self._new(self._limited(best.replace(**fewer)), f"fewer {name}")
         if best.prefetch is not None and best.prefetch > 1 and best.prefetch != self.user.prefetch:
             yield from self._new(self._limited(best.replace(prefetch=1)), "one batch ahead")
 
@@ -217,7 +223,9 @@ class _Search:
         fixed = {}
         for name, values in self.context.restrict.items():
             applies = name in PIPELINE_SETTINGS and (
-                getattr(self.user, name) is not None or PIPELINE_SETTINGS[name].asked or PIPELINE_SETTINGS[name].semantic
+                getattr(self.user, name) is not None
+                or PIPELINE_SETTINGS[name].asked
+                or PIPELINE_SETTINGS[name].semantic
             )
             if applies and getattr(settings, name) not in values:
                 fixed[name] = _nearest(getattr(settings, name), values)

@@ -52,7 +52,7 @@ def test_a_rebuilt_pipeline_is_faster_and_the_users_own_is_as_it_was(conduct):
 
 
 def test_epochs_keep_their_length_and_validation_is_counted_apart(conduct):
-    running = conduct("loop.py", "--step-ms", "0", "--length", "160", "--epochs", "12", "--print-batches")
+    running = conduct("loop.py", "--step-ms", "0", "--length", "160", "--epochs", "24", "--print-batches")
     for settings in ({}, {"tensorflow": own(running, **WIDE)}, {}, {"tensorflow": own(running, prefetch=2)}):
         burst = running.burst(length=LONG, **settings)
         kinds = {stall.kind for stall in burst.stalls}

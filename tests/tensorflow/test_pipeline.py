@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
-tf = pytest.importorskip("tensorflow")
-
 from gputune.probes.tensorflow import private, recipes
 from gputune.probes.tensorflow.pipeline import Pipeline
 from gputune.probes.tensorflow.settings import AUTOTUNE, PipelineSettings
+
+tf = pytest.importorskip("tensorflow")
 
 
 @pytest.fixture(scope="module", autouse=True)
