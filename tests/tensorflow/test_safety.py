@@ -13,7 +13,7 @@ import psutil
 import pytest
 from conducting import Conducted
 
-from gputune.probes.protocol import Measure
+from gputune.probes.protocol import Length, Measure
 from gputune.probes.settings import Settings
 from gputune.probes.target import Target, TargetHangs
 
@@ -62,7 +62,7 @@ def test_a_trial_that_hangs_is_given_up_and_everything_it_started_is_gone(tmp_pa
             "map_parallelism": 8, "private_threadpool_size": 8,
         }  # fmt: skip
         wanted = Settings(tensorflow=running.hello.loader.settings.tensorflow.replace(**wide))
-        order = running.order(wanted, deadline_s=1.0)
+        order = running.order(wanted, length=Length(max_s=0.5, min_s=0.1), deadline_s=1.0)
         assert isinstance(order, Measure)
         with pytest.raises(TargetHangs):
             target.measure(order)
