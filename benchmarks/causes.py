@@ -1,19 +1,19 @@
 """Profiles small scripts with one injected fault each and prints which cause was named, and at what cost.
 
-Run: python benchmarks/causes.py [--runs 5] [--held-out] [--only NAME ...] [--calm WRAPPER] [--write]
+Run: python benchmarks/causes.py [--runs 5] [--held-out] [--only NAME ...] [--seconds 150] [--write]
 
 The truth is not gputune's: each script is timed by itself, with its fault and without it. A row is right when every
 run named the injected cause (and its place, where there is a culprit) and said within 20 % what it costs. Every run
-is a file under ``--parts``; what is there already is not measured again, so a long matrix can be made in pieces.
+is a file under ``--parts``; what is there already is not measured again, so a long matrix can be made in pieces:
+with ``--seconds`` nothing new is begun after that time, and what is missing is left for the next call.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import figures
+import priority
 from causes_matrix import judged_rows, shown
 from faults.amounts import HELD_OUT_SEED, TUNED, Amounts, drawn
 
 from gputune import record, verdict
+from gputune.errors import RecordError
 
 SCRIPT = Path(__file__).parent / "faults" / "train.py"
 ATTEMPTS = 40
@@ -38,17 +40,21 @@ WORTH_FINDING = 0.10
 DRAWS = 5
 
 
+class TimeIsOver(Exception):
+    """What is missing is left for the next call."""
+
+
 class Bench:
     """Runs the scripts, each alone, and keeps what came out.
 
     Args:
         parts: folder of the files that hold one result each.
         python: interpreter with torch and tensorboard.
-        calm: command in front of each measurement, which gives it the machine.
+        seconds: no measurement is begun later than this.
     """
 
-    def __init__(self, parts: Path, python: str, calm: list[str]) -> None:
-        self._parts, self._python, self._calm = parts, python, calm
+    def __init__(self, parts: Path, python: str, seconds: float) -> None:
+        self._parts, self._python, self._until_s = parts, python, time.monotonic() + seconds
         parts.mkdir(parents=True, exist_ok=True)
         self._env = os.environ | {"CAUSES_RECORDS": str(parts.absolute() / "records.bin")}
 
@@ -56,6 +62,8 @@ class Bench:
         """Return a stored part, or measure and store it."""
         file = self._parts / f"{name}.json"
         if not file.exists():
+            if time.monotonic() > self._until_s:
+                raise TimeIsOver(name)
             file.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
         return json.loads(file.read_text(encoding="utf-8"))
 
@@ -67,42 +75,31 @@ class Bench:
     def _rate(self, fault: str, amounts: Amounts, cured: bool) -> float:
         flags = ["--seconds", str(TRUTH_S), *(["--cured"] if cured else [])]
         with tempfile.TemporaryDirectory(prefix="causes-", dir=self._parts) as folder:
-            command = [*self._calm, self._python, *self._script(fault, amounts), *flags]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, env=self._env)
+            command = [self._python, *self._script(fault, amounts), *flags]
+            done = priority.run(command, cwd=folder, timeout_s=600, env=self._env)
         if done.returncode:
             raise SystemExit(f"{fault} failed by itself: {done.stderr.strip()[-400:]}")
         return float(json.loads(done.stdout)["samples_per_s"])
 
-    def diagnosed(self, fault: str, amounts: Amounts) -> dict[str, Any]:
-        """Profile one script and return what the verdict says."""
+    def profiled(self, name: str, fault: str, amounts: Amounts) -> Path:
+        """Return the file of a stored run, or profile the script; without a run it holds what went wrong."""
+        file = self._parts / f"{name}.run.json"
+        if file.exists():
+            return file
+        if time.monotonic() > self._until_s:
+            raise TimeIsOver(name)
         with tempfile.TemporaryDirectory(prefix="causes-", dir=self._parts) as folder:
-            file = Path(folder) / "run.json"
+            made = Path(folder) / "run.json"
             search = ["--budget", "25"] if fault in SEARCHED else ["--no-search"]
-            profile = ["-m", "gputune", "profile", "--quiet", *search, "--json", str(file)]
-            command = [*self._calm, self._python, *profile, *self._script(fault, amounts)]
+            profile = ["-m", "gputune", "profile", "--quiet", *search, "--json", str(made)]
+            command = [self._python, *profile, *self._script(fault, amounts)]
             for _ in range(ATTEMPTS):
-                done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, env=self._env)
+                done = priority.run(command, cwd=folder, timeout_s=900, env=self._env)
                 if "another gputune campaign" not in done.stderr:
                     break
                 time.sleep(5.0)
-            if not file.exists():
-                return {"cause": "none", "error": done.stderr.strip()[-400:], "exit": done.returncode}
-            run = record.load(file)
-        judged = verdict.of(run)
-        base = run.baseline
-        return {
-            "cause": judged.cause.value,
-            "place": judged.place,
-            "cost": round(judged.cause_share, 4),
-            "sentence": judged.cause_sentence,
-            "need": judged.need_sentence,
-            "also": [[found.cause.value, round(found.share, 4), found.sentence] for found in judged.findings],
-            "samples_per_s": judged.samples_per_s,
-            "ceiling_samples_per_s": judged.ceiling_samples_per_s,
-            "wait_share": judged.wait_share,
-            "other_cpu_cores": base.host.other_cpu_cores if base else None,
-            "exit": done.returncode,
-        }
+            file.write_bytes(made.read_bytes() if made.exists() else json.dumps({"error": done.stderr[-400:]}).encode())
+        return file
 
     def _script(self, fault: str, amounts: Amounts) -> list[str]:
         return [str(SCRIPT), fault, "--amounts", json.dumps(asdict(amounts))]
@@ -117,6 +114,36 @@ class Bench:
         return amounts, truth
 
 
+def said(file: Path) -> dict[str, Any]:
+    """Return what the verdict on a stored run says; verdicts are functions of the run alone."""
+    try:
+        run = record.load(file)
+    except RecordError:
+        return {"cause": "none", "error": file.read_text(encoding="utf-8")}
+    judged, base = verdict.of(run), run.baseline
+    return {
+        "cause": judged.cause.value,
+        "place": judged.place,
+        "cost": round(judged.cause_share, 4),
+        "sentence": judged.cause_sentence,
+        "also": [[found.cause.value, round(found.share, 4)] for found in judged.findings],
+        "other_cpu_cores": round(base.host.other_cpu_cores, 2) if base and base.host.other_cpu_cores else None,
+    }
+
+
+def measure(bench: Bench, fault: str, number: int, row: dict[str, Any], *, held_out: bool) -> None:
+    """Add one run to a row."""
+    if held_out:
+        kind, (amounts, truth) = "held_out", bench.held_out(fault)
+    else:
+        kind, amounts = "tuned", TUNED[fault]
+        truth = bench.kept(f"tuned-{fault}-truth", lambda: bench.truth(fault, amounts))
+    run = said(bench.profiled(f"{kind}-{fault}-{number}", fault, amounts))
+    row.update(amounts=asdict(amounts), truth=truth)
+    row["runs"].append(run)
+    print(f"{number} {fault:27s}{run['cause']:18s}{run.get('cost', 0):6.1%} of {truth['cost']:.1%}", flush=True)
+
+
 def main() -> None:
     """Measure what is missing, print the matrix, write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,28 +151,22 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="amounts drawn at random instead of the usual ones")
     parser.add_argument("--only", nargs="*", default=list(TUNED), choices=list(TUNED), metavar="NAME")
     parser.add_argument("--parts", type=Path, default=Path.home() / ".cache" / "gputune-causes")
-    parser.add_argument("--calm", type=shlex.split, default=[], help="command in front of each measurement")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin no measurement after this long")
     parser.add_argument("--write", action="store_true", help="write results/reference/causes.json")
     parser.add_argument("--python", default=sys.executable, help="interpreter with torch (and tensorboard)")
     arguments = parser.parse_args()
     bench, kind = (
-        Bench(arguments.parts, arguments.python, arguments.calm),
+        Bench(arguments.parts, arguments.python, arguments.seconds),
         "held_out" if arguments.held_out else "tuned",
     )
     measured: dict[str, Any] = {}
-    for number in range(arguments.runs):
-        for fault in arguments.only:
-            if arguments.held_out:
-                amounts, truth = bench.held_out(fault)
-            else:
-                amounts = TUNED[fault]
-                truth = bench.kept(f"{kind}-{fault}-truth", lambda f=fault, a=amounts: bench.truth(f, a))
-            run = bench.kept(f"{kind}-{fault}-{number}", lambda f=fault, a=amounts: bench.diagnosed(f, a))
-            row = measured.setdefault(fault, {"amounts": asdict(amounts), "truth": truth, "runs": []})
-            row["runs"].append(run)
-            print(
-                f"{number} {fault:27s}{run['cause']:18s}{run.get('cost', 0):6.1%} of {truth['cost']:6.1%}", flush=True
-            )
+    try:
+        for number in range(arguments.runs):
+            for fault in arguments.only:
+                measure(bench, fault, number, measured.setdefault(fault, {"runs": []}), held_out=arguments.held_out)
+    except TimeIsOver as missing:
+        print(f"to be continued with {missing}")
+        raise SystemExit(75) from None
     rows = judged_rows(measured)
     print(shown(rows))
     if arguments.write:

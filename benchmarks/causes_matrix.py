@@ -12,6 +12,7 @@ EXPECTED: dict[str, tuple[Cause, str]] = {
     "slow_transform": (Cause.CPU, "Sharpen"),
     "latency": (Cause.STORAGE, "Remote"),
     "bandwidth": (Cause.BANDWIDTH, "Pipe"),
+    "slow_collate": (Cause.COLLATE, "slow_collate"),
     "tiny_samples": (Cause.QUEUE, ""),
     "heavy_tail": (Cause.SLOW_SAMPLES, "Tail"),
     "short_epochs": (Cause.WORKER_START, ""),

@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pin_memory: bool = False
     persistent_workers: bool = False
     in_order: bool = True
+    knobs: tuple[tuple[str, bool | int | float | str], ...] | msgspec.UnsetType = msgspec.UNSET
+    """Values of the script's own knobs (:func:`gputune.knob`) that are not at their defaults, by name."""
     tensorflow: PipelineSettings | msgspec.UnsetType = msgspec.UNSET
     """Of a ``tf.data`` pipeline or a Keras ``PyDataset``, to which the others do not apply; not stored where unset."""
 
@@ -57,18 +59,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             values.update(prefetch_factor=None, persistent_workers=False, in_order=True)
         elif values.get("prefetch_factor") is None:
             values["prefetch_factor"] = DEFAULT_PREFETCH_FACTOR
-        return cls(**values)
+        knobs = values.pop("knobs", ()) or ()
+        return cls(**values, knobs=tuple(sorted(knobs)) if knobs else msgspec.UNSET)
+
+    @property
+    def knob_values(self) -> dict[str, bool | int | float | str]:
+        """Values of knobs that are not at their defaults."""
+        return dict(self.knobs or ())
 
     def replace(self, **changes: Any) -> Settings:
         """Return these settings with some values changed, valid again."""
         return Settings.make(**{**msgspec.structs.asdict(self), **changes})
 
     def differences(self, other: Settings) -> dict[str, tuple[Any, Any]]:
-        """Return ``{name: (mine, theirs)}`` for every value that differs."""
-        mine, theirs = _flat(self), _flat(other)
-        names = [*mine, *(name for name in theirs if name not in mine)]
-        both = {name: (mine.get(name), theirs.get(name)) for name in names}
-        return {name: (one, two) for name, (one, two) in both.items() if one != two}
+        """Return ``{name: (mine, theirs)}`` for every value that differs; a knob at its default is ``None``."""
+        mine, theirs = self._flat(), other._flat()
+        names = dict.fromkeys([*mine, *theirs])
+        return {name: (mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)}
+
+    def _flat(self) -> dict[str, Any]:
+        values = msgspec.structs.asdict(self)
+        knobs = values.pop("knobs") or ()
+        values.pop("tensorflow")
+        return {**values, **dict(knobs), **(self.pipeline.values() if self.pipeline else {})}
 
     def dataloader_kwargs(self) -> dict[str, Any]:
         """Return keyword arguments ``torch.utils.data.DataLoader`` accepts; defaults torch rejects are dropped."""
@@ -81,16 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return kwargs
 
     def __str__(self) -> str:
-        if self.pipeline is not None:
-            return str(self.pipeline)
-        return " ".join(f"{name}={value}" for name, value in self.dataloader_kwargs().items())
-
-
-def _flat(settings: Settings) -> dict[str, Any]:
-    """Return every value by name, those of a pipeline beside the others."""
-    values = msgspec.structs.asdict(settings)
-    values.pop("tensorflow")
-    return values | (settings.pipeline.values() if settings.pipeline else {})
+        loader = self.dataloader_kwargs() if self.pipeline is None else self.pipeline.shown()
+        return " ".join(f"{name}={value}" for name, value in {**loader, **self.knob_values}.items())
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,11 +16,11 @@ import msgspec
 
 from gputune import stats
 from gputune.bench import Bench
-from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
 from gputune.probes.tensorflow.settings import AUTOTUNE, PIPELINE_SETTINGS, SEQUENTIAL, PipelineSettings
+from gputune.proposal import Proposal
 from gputune.record import Trial
 
 REACHED = 0.97
@@ -61,6 +61,8 @@ class PipelineContext(msgspec.Struct, frozen=True, kw_only=True):
     """On the clock of ``bench.now_s()``."""
     restrict: Mapping[str, tuple[Any, ...]] = {}
     allow: tuple[str, ...] = ()
+    known: list[Trial] = []
+    """What an interrupted run has measured already."""
     max_trials: int = 16
 
 
@@ -88,6 +90,12 @@ class _Search:
         self.user = context.user.pipeline
         self.rates: dict[PipelineSettings, float] = {self.user: stats.samples_per_s(context.baseline)}
         self.failed: set[PipelineSettings] = set()
+        for trial in context.known:
+            pipeline = trial.settings.pipeline
+            if pipeline is not None and trial.burst is not None:
+                self.rates[pipeline] = stats.samples_per_s(trial.burst)
+            elif pipeline is not None:
+                self.failed.add(pipeline)
         self.trials = 0
         self.cores = max(1, math.ceil(context.effective_cpus))
         self.axes = [name for name in _PARALLEL if getattr(self.user, name) is not None]

@@ -5,9 +5,11 @@ One finding is the cause; the others follow from the ledger. All wording is in :
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
-from gputune import cause_words, described, diagnose, evidence, pipeline_cause, stats, words
+from gputune import cause_words, described, diagnose, evidence, pipeline_cause, ranks, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -17,7 +19,7 @@ from gputune.timeline import measured
 
 _LOADING = frozenset({
     Cause.MAIN_THREAD, Cause.CPU, Cause.CORES, Cause.STORAGE, Cause.BANDWIDTH, Cause.SLOW_SAMPLES, Cause.QUEUE,
-    Cause.OVERSUBSCRIPTION,
+    Cause.OVERSUBSCRIPTION, Cause.COLD_CACHE, Cause.COLLATE,
 })  # fmt: skip
 """Causes inside the loader: their fix is the settings that are searched."""
 
@@ -108,7 +110,8 @@ def _headline(run: Run, base: Burst, ceiling: float | None) -> str:
         return words.no_ceiling(now, stats.data_wait_share(base))
     if evidence.is_healthy(now, ceiling):
         return words.healthy(now, ceiling)
-    return words.starved(subject(run), 1 - now / ceiling, now, ceiling)
+    spreads = [stats.throughput(burst).spread for burst in (base, run.ceiling) if burst]
+    return words.starved(subject(run), 1 - now / ceiling, now, ceiling, math.hypot(*spreads))
 
 
 def _cause_sentence(first: Finding) -> str:
@@ -155,16 +158,25 @@ def _caveats(run: Run) -> list[str]:
         caveats.extend(run.recommendation.notes)
     if run.outcome is not Outcome.NOTHING_TO_GAIN and (advice := pipeline_cause.cache_advice(run)):
         caveats.append(advice)
-    return caveats
+    return caveats + ranks.sentences(run) + _vetoes(run)
+
+
+def _vetoes(run: Run) -> list[str]:
+    """Name the settings that would have changed the samples, each reason once, with what to do about it."""
+    reasons: dict[str, str] = {}
+    for trial in run.trials:
+        if trial.infeasible and trial.infeasible.reason.startswith("vetoed:"):
+            reasons.setdefault(trial.infeasible.reason, f"num_workers={trial.settings.num_workers}")
+    return [f"{setting} {reason}." for reason, setting in reasons.items()]
 
 
 def _next_commands(run: Run) -> list[str]:
     """Return the commands to type next, the likeliest first."""
     if run.recommendation is None:
         return [f"gputune report {run.id} --format html --open"]
-    form = "tfdata" if run.recommendation.settings.pipeline else "patch"
+    form = "--format tfdata" if run.recommendation.settings.pipeline else "--format patch | git apply"
     return [
-        f"gputune export {run.id} --format {form}",
+        f"gputune export {run.id} {form}",
         f"gputune run {' '.join(run.command)}",
         f"gputune report {run.id} --format html --open",
     ]

@@ -138,6 +138,7 @@ class Records(Memory):
                 pass
         else:
             os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self.file, 0, 0, os.POSIX_FADV_RANDOM)  # reads nothing it was not asked for
         self.places = np.random.default_rng(1).permutation(RECORDS_BYTES // PIECE_BYTES)
 
     def __getitem__(self, index: int) -> torch.Tensor:

@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from amounts import TUNED, Amounts
 from data import (
+    PIECE_BYTES,
+    RECORDS_BYTES,
     WIDTH,
     Compressed,
     Heavy,
@@ -57,6 +59,11 @@ class Blocking(logging.Handler):
         time.sleep(AMOUNTS.cost_s)
 
 
+def slow_collate(samples: list[torch.Tensor]) -> torch.Tensor:
+    burn(0.0 if CURED else AMOUNTS.cost_s)
+    return torch.stack(samples)
+
+
 def slow_start(worker: int) -> None:
     time.sleep(AMOUNTS.cost_s)
 
@@ -85,11 +92,14 @@ def make_loader() -> DataLoader[Any]:
     """Return the training loader of the fault."""
     length, workers = BATCH * AMOUNTS.epoch, AMOUNTS.workers
     if FAULT == "cold_cache":
-        return DataLoader(Records(length, AMOUNTS, warm=CURED), batch_size=BATCH, num_workers=workers)
+        whole = RECORDS_BYTES // PIECE_BYTES // AMOUNTS.size  # one pass reads each piece once
+        return DataLoader(Records(whole, AMOUNTS, warm=CURED), batch_size=BATCH, num_workers=workers)
     if FAULT == "short_epochs" and not CURED:
         return DataLoader(Memory(length, AMOUNTS), BATCH, num_workers=workers, worker_init_fn=slow_start)
     if FAULT == "tiny_samples" and CURED:
         return DataLoader(Memory(length, AMOUNTS), BATCH)
+    if FAULT == "slow_collate":
+        return DataLoader(Memory(length, AMOUNTS), BATCH, num_workers=workers, collate_fn=slow_collate)
     kind = Memory if CURED else KINDS.get(FAULT, Memory)
     return DataLoader(
         kind(length, AMOUNTS),
@@ -99,7 +109,18 @@ def make_loader() -> DataLoader[Any]:
     )
 
 
+class AcceleratorStandIn(torch.nn.Module):
+    """Keeps the training thread waiting as an accelerator would, without taking a core."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Wait for the step."""
+        time.sleep(AMOUNTS.step_s)
+        return x
+
+
 def make_model() -> torch.nn.Module:
+    if AMOUNTS.step_s:
+        return torch.nn.Sequential(torch.nn.Linear(WIDTH, 64), AcceleratorStandIn(), torch.nn.Linear(64, 1))
     if FAULT == "tiny_samples":
         return torch.nn.Linear(WIDTH, 1)
     return torch.nn.Sequential(
@@ -113,9 +134,8 @@ ballast = torch.zeros(AMOUNTS.size if FAULT == "large_checkpoint" else 10)
 
 
 def train_step(batch: torch.Tensor) -> torch.Tensor:
-    for _ in range(3 if FAULT.startswith("healthy") else 1):
-        loss = model(batch).square().mean()
-        loss.backward()
+    loss = model(batch).square().mean()
+    loss.backward()
     optimizer.step()
     optimizer.zero_grad()
     return loss.detach()
@@ -144,8 +164,7 @@ def validate() -> None:
     kind = Remote if slow and not CURED else Memory
     with torch.no_grad():
         for batch in DataLoader(kind(BATCH * AMOUNTS.other, AMOUNTS), batch_size=BATCH):
-            for _ in range(1 if slow else 4):
-                model(batch)
+            model(batch)
 
 
 def batches() -> Iterator[int]:

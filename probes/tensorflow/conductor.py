@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gputune.probes.agent.builder import BurstBuilder
+from gputune.probes.agent.diagnosis import Seen
 from gputune.probes.agent.discovery import Discovery
 from gputune.probes.agent.failures import one_line
 from gputune.probes.agent.interludes import Interludes
@@ -38,6 +39,7 @@ from gputune.probes.tensorflow.hooks import Feed, unwatched
 from gputune.probes.tensorflow.settings import PipelineSettings
 from gputune.probes.tensorflow.sites import Sites
 
+NOTHING_SEEN = Seen([], [], [])
 FILLING_S = 60.0
 """A pipeline that caches is measured from its second pass on, unless the first takes longer than this."""
 
@@ -233,7 +235,8 @@ class Conductor:
         assert builder is not None
         length = self._target.facts.get("batches_per_epoch") or 0
         stages = model.stages(feed.reading) if feed is not None and not builder.order.replay else []
-        burst = builder.finish([], self._batch_bytes, length, stages=stages)
+        builder.end()
+        burst = builder.record([], NOTHING_SEEN, batch_bytes=self._batch_bytes, batches_per_epoch=length, stages=stages)
         self._builder, self._complete = None, False
         self._line.say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
 

@@ -46,8 +46,12 @@ class PipelineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Return the settings a running process cannot change: intra-op and inter-op threads."""
         return self.intra_op_threads or 0, self.inter_op_threads or 0
 
+    def shown(self) -> dict[str, str]:
+        """Return the values that are set as they are written in a script."""
+        return {name: shown(value) for name, value in self.values().items()}
+
     def __str__(self) -> str:
-        return " ".join(f"{name}={shown(value)}" for name, value in self.values().items())
+        return " ".join(f"{name}={value}" for name, value in self.shown().items())
 
 
 class PipelineStage(msgspec.Struct, frozen=True, kw_only=True):

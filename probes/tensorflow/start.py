@@ -13,8 +13,9 @@ import msgspec
 
 from gputune.probes.agent import loggers
 from gputune.probes.agent.apply import ApplyConfig
-from gputune.probes.agent.start import claim, find_pipes, in_this_process_only, keep_tracebacks_clean, report
+from gputune.probes.agent.start import claim, in_this_process_only, keep_tracebacks_clean, report
 from gputune.probes.agent.steps import StepCounter
+from gputune.probes.attach import descriptors
 from gputune.probes.attach.wake import AfterImport
 from gputune.probes.channel import Channel
 from gputune.probes.protocol import Environment, Order
@@ -23,11 +24,11 @@ from gputune.probes.tensorflow.conductor import Conductor
 from gputune.probes.tensorflow.sites import Sites
 
 
-def start_apply(config_path: str, after_import: AfterImport, *, quiet: bool = False) -> None:
+def start_apply(config_path: str, after_import: AfterImport) -> None:
     """Set the pipelines' settings from a file (``gputune run``)."""
     config = msgspec.json.decode(Path(config_path).read_bytes(), type=ApplyConfig)
     apply.set_threads(config)
-    apply.Applier(config, quiet=quiet).install(after_import)
+    apply.Applier(config).install(after_import)
     keep_tracebacks_clean()
 
 
@@ -48,12 +49,12 @@ def start_probe(
         after_import: runs something when another module is there.
         inheritable: this may be a launcher: leave the pipes for the process it starts or becomes.
     """
-    fds = find_pipes(channel_text)
-    if fds is None:
+    found = descriptors.find(channel_text)
+    if found is None:
         return
-    for fd in fds:
+    for fd in found:
         os.set_inheritable(fd, inheritable)
-    channel: Channel[Order] = Channel(*fds, Order)
+    channel: Channel[Order] = Channel(found.orders, found.events, Order)
     threads = (0, 0)
     if config_path:
         threads = apply.set_threads(msgspec.json.decode(Path(config_path).read_bytes(), type=ApplyConfig))
@@ -67,7 +68,7 @@ def start_probe(
         sites,
         steps,
         environment=_environment,
-        claim=lambda: claim(fds[1]),
+        claim=lambda: claim(found.events),
         started_s=time.monotonic(),
     )
     recipes.install(dataset_ops.__dict__["DatasetV2"])

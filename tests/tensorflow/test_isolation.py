@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gputune.probes import attach
+from gputune.probes.attach import descriptors
 
 SCRIPTS = {
     "torch": (
@@ -34,18 +35,20 @@ def test_the_other_library_is_not_imported(tmp_path: Path, absent: str, mode: st
     config.write_text('{"loaders": []}')
     reading, orders = os.pipe()
     events, writing = os.pipe()
-    channel = attach.describe_channel(reading, writing).replace(attach.KEPT_BY_COMMAND, str(os.getpid()))
+    board = os.memfd_create("board")
+    channel = descriptors.describe(descriptors.Descriptors(reading, writing, board))
+    channel = channel.replace(descriptors.KEPT_BY_COMMAND, str(os.getpid()))
     environment = attach.environment(
         {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, mode=mode, scope="self", channel=channel,
         config=str(config) if mode == "apply" else "",
     )  # fmt: skip
     try:
         done = subprocess.run(
-            [sys.executable, str(script)], env=environment, pass_fds=(reading, writing), capture_output=True, text=True,
+            [sys.executable, str(script)], env=environment, pass_fds=(reading, writing, board), capture_output=True, text=True,
             timeout=120, check=True,
         )  # fmt: skip
     finally:
-        for descriptor in (reading, orders, events, writing):
+        for descriptor in (reading, orders, events, writing, board):
             os.close(descriptor)
     assert done.stdout.split() == ["absent"]
     assert "cannot" not in done.stderr
