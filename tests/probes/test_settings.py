@@ -36,7 +36,7 @@ def test_differences_are_what_replacing_them_undoes(first, second):
 
 
 def test_every_field_has_a_row_in_the_table():
-    assert {*SETTINGS, "tensorflow"} == set(Settings.__struct_fields__)
+    assert {*SETTINGS, "knobs", "tensorflow"} == set(Settings.__struct_fields__)
     assert set(PIPELINE_SETTINGS) == set(PipelineSettings.__struct_fields__)
 
 

@@ -44,8 +44,8 @@ def test_the_other_library_is_not_imported(tmp_path: Path, absent: str, mode: st
     )  # fmt: skip
     try:
         done = subprocess.run(
-            [sys.executable, str(script)], env=environment, pass_fds=(reading, writing, board), capture_output=True, text=True,
-            timeout=120, check=True,
+            [sys.executable, str(script)], env=environment, pass_fds=(reading, writing, board), timeout=120, check=True,
+            capture_output=True, text=True,
         )  # fmt: skip
     finally:
         for descriptor in (reading, orders, events, writing, board):

@@ -198,5 +198,5 @@ def test_exporting_and_reading_back_gives_the_same_settings(settings: Settings, 
 
 
 def test_every_format_that_carries_settings_is_read_back_or_run() -> None:
-    run_for_real = {"patch", "lightning"}  # test_patch.py; test_frameworks.py
+    run_for_real = {"patch", "lightning", "tfdata", "keras"}  # test_patch.py; test_frameworks.py; test_tfdata.py
     assert set(FORMATS) - NEED_NO_RECOMMENDATION - run_for_real == set(READERS)
