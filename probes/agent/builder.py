@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from statistics import fmean
 
 from gputune.probes.agent import device
@@ -11,6 +12,7 @@ from gputune.probes.agent.interludes import Span
 from gputune.probes.batch_means import mean_and_half_width
 from gputune.probes.burst import Burst, Stall, StallKind, WorkerBatch
 from gputune.probes.protocol import Measure
+from gputune.probes.tensorflow.settings import StageUse
 
 APART = frozenset({StallKind.EPOCH, StallKind.VALIDATION, StallKind.CHECKPOINT})
 """Stalls whose time is taken out of the ordinary steps and counted at its own frequency."""
@@ -135,7 +137,15 @@ class BurstBuilder:
         if self.period_s and extra_s > 1e-4:
             self.period_s[-1] += extra_s
 
-    def record(self, workers: list[WorkerBatch], seen: Seen, *, batch_bytes: int, batches_per_epoch: int = 0) -> Burst:
+    def record(
+        self,
+        workers: list[WorkerBatch],
+        seen: Seen,
+        *,
+        batch_bytes: int,
+        batches_per_epoch: int = 0,
+        stages: Sequence[StageUse] = (),
+    ) -> Burst:
         """Return the burst, which has ended.
 
         Args:
@@ -143,6 +153,7 @@ class BurstBuilder:
             seen: what was looked for besides.
             batch_bytes: bytes of tensors in a batch (0: unknown).
             batches_per_epoch: length of one pass over the loader (0: unknown).
+            stages: of a ``tf.data`` pipeline, what its transformations did.
         """
         start = self._measure_from_s or self.start_s
         return Burst(
@@ -162,6 +173,7 @@ class BurstBuilder:
             hotspots=seen.hotspots,
             syncs=seen.syncs,
             missing=seen.missing,
+            stages=list(stages),
             batches_total=self.batches,
             steps=max(0, self._steps - self._steps_at_start),
             batch_bytes=batch_bytes,

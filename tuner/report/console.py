@@ -34,6 +34,7 @@ def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
     _verdict(console, judged)
     _ledger(console, run)
     _by_line(console, run)
+    _pipeline(console, run)
     _changes(console, run)
     _tried(console, run)
     _front(console, run)
@@ -108,6 +109,19 @@ def _by_line(console: Console, run: Run) -> None:
         for place in places:
             table.add_row(percent(place.share), place.shown)
         console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _pipeline(console: Console, run: Run) -> None:
+    rows = tables.pipeline(run)
+    if not rows:
+        return
+    _heading(console, "The pipeline as it runs: part of its threads' time, and what AUTOTUNE chose")
+    table = Table.grid(padding=(0, 2))
+    for justify in ("right", "left", "left", "left"):
+        table.add_column(justify=justify, overflow="fold")
+    for name, place, share, chosen in rows:
+        table.add_row(share, name, place, chosen)
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def bar(share: float, width: int = BAR) -> str:
