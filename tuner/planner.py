@@ -42,6 +42,8 @@ PIN_HURTS = 1.05
 """Fewer or as many workers without pinning faster by this factor: the pin thread is the bottleneck."""
 MORE_WORKERS = 1.2
 """Before a plateau is declared, this many times the workers of the best must have been measured."""
+FEW = 4
+"""Up to so many workers, this means one fewer and one more."""
 HOPELESS = 0.5
 """The same on crowded cores, where what fewer workers would reach is hard to tell."""
 CLEARLY_WORSE = 0.9
@@ -104,7 +106,22 @@ class Planner:
         )
         if choice is not None:
             return self._propose(pool[choice[0]], expected, *choice)
-        return self._other_pinning() or self._confirmation()
+        return self._other_pinning() or self._contender() or self._confirmation()
+
+    def _contender(self) -> Proposal | None:
+        """Return measured settings, the user's among them, that may only have been unlucky against the best."""
+        if self.beliefs.reached() or self.beliefs.fed():
+            return None
+        best, best_rate = self.beliefs.fastest()
+        hopes = {
+            s: rate * (1 + self.beliefs.noise(s))
+            for s, rate in self.beliefs.rates(list(self.beliefs.measured)).items()
+            if s != best and len(self.beliefs.measured[s]) <= MOST_LOOKS
+        }
+        if not hopes or max(hopes.values()) < (1 + KEEP) * best_rate:
+            return None
+        unlucky = max(hopes, key=hopes.__getitem__)
+        return self._again(unlucky, "may only have been unlucky")
 
     def _other_pinning(self) -> Proposal | None:
         """Return the best with pinning the other way round where workers have room and the loop is still slower than
@@ -130,12 +147,17 @@ class Planner:
         expected = self.model.predict([best])
         if expected.room[0] > AMPLE_ROOM and not self.model.tailed and len(bursts) > 1:
             return None
-        proposal = self._propose(best, expected, 0, "the winner again, to be sure")
-        longest_s = min(
-            CONFIRM_S, max(2.0, (more * SURE_BATCHES - batches) / self._batches_per_s(expected.samples_per_s[0]))
-        )
+        return self._again(best, "the winner again, to be sure")
+
+    def _again(self, settings: Settings, why: str) -> Proposal:
+        """Return a further and longer look at measured settings."""
+        expected = self.model.predict([settings])
+        proposal = self._propose(settings, expected, 0, why)
+        wanted = SURE_BATCHES * (TAILED_MORE if self.model.tailed else 1.0)
+        wanted -= sum(len(b.period_s) for b in self.beliefs.measured[settings])
+        seconds = min(CONFIRM_S, max(2.0, wanted / self._batches_per_s(expected.samples_per_s[0])))
         longer = msgspec.structs.replace(
-            proposal.length, min_s=longest_s, max_s=max(longest_s, proposal.length.max_s), min_batches=1
+            proposal.length, min_s=seconds, max_s=max(seconds, proposal.length.max_s), min_batches=1
         )
         return msgspec.structs.replace(proposal, length=longer, abandon_below=None)
 
@@ -192,6 +214,12 @@ class Planner:
         crowded = any(self.model.crowded(b) for b in self.beliefs.measured[best])
         fewer = range(int((0.6 if crowded else 0.9) * best.num_workers) + 1) if best.num_workers else range(0)
         more = range(math.ceil(MORE_WORKERS * max(1, best.num_workers)), 1025)
+        if best.num_workers <= FEW:
+            # A step is a large part of so few workers: the very next ones must be known.
+            fewer, more = (
+                range(max(0, best.num_workers - 1), best.num_workers),
+                range(best.num_workers + 1, best.num_workers + 2),
+            )
         for side, workers, worse in (
             ("fewer", fewer, HOPELESS if crowded else CLEARLY_WORSE),
             ("more", more, CLEARLY_WORSE),
