@@ -10,6 +10,7 @@ import numpy as np
 from gputune import stats
 from gputune.beliefs import KEEP, Beliefs
 from gputune.candidates import Candidates
+from gputune.corrections import Floats
 from gputune.model import Prediction
 from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
@@ -44,6 +45,8 @@ MORE_WORKERS = 1.2
 """Before a plateau is declared, this many times the workers of the best must have been measured."""
 FEW = 4
 """Up to so many workers, this means one fewer and one more."""
+FEW_WORSE = 0.75
+"""Of these, one predicted below this share of the best needs no measurement."""
 HOPELESS = 0.5
 """The same on crowded cores, where what fewer workers would reach is hard to tell."""
 CLEARLY_WORSE = 0.9
@@ -195,15 +198,21 @@ class Planner:
         if self.beliefs.fed():
             return None
         best, best_rate = self.beliefs.fastest()
-        limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
-        hope = np.minimum(expected.samples_per_s * np.exp(OPTIMISM * expected.spread), limit)
-        if not any(s.num_workers == 0 for s in self.beliefs.measured):
-            hope[[c.num_workers == 0 for c in pool]] = ALONE_HOPE * self.model.alone_at_best_samples_per_s()
+        hope = self._hope(pool, expected)
         hope[[self.beliefs.settled(c) or not self.candidates.neighbours(c, best) for c in pool]] = 0.0
         if hope.max() < (1 + KEEP) * best_rate:
             return None
         near = np.flatnonzero(hope >= 0.995 * hope.max())
         return min(near.tolist(), key=lambda i: self.beliefs.cost(pool[i])), "neighbour of the best, may be faster"
+
+    def _hope(self, pool: list[Settings], expected: Prediction) -> Floats:
+        """Return what each candidate reaches with some luck, at most what the loop takes."""
+        limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
+        hope = np.minimum(expected.samples_per_s * np.exp(OPTIMISM * expected.spread), limit)
+        if not any(s.num_workers == 0 for s in self.beliefs.measured):
+            alone = ALONE_HOPE * self.model.alone_at_best_samples_per_s()
+            hope = np.where([c.num_workers == 0 for c in pool], np.maximum(hope, alone), hope)
+        return hope
 
     def _both_sides(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return one step up or down in workers from the best, where a plateau below the ceiling was only
@@ -220,14 +229,13 @@ class Planner:
                 range(max(0, best.num_workers - 1), best.num_workers),
                 range(best.num_workers + 1, best.num_workers + 2),
             )
-        for side, workers, worse in (
-            ("fewer", fewer, HOPELESS if crowded else CLEARLY_WORSE),
-            ("more", more, CLEARLY_WORSE),
-        ):
+        hope = self._hope(pool, expected)
+        clear = FEW_WORSE if best.num_workers <= FEW else CLEARLY_WORSE
+        for side, workers, worse in (("fewer", fewer, HOPELESS if crowded else clear), ("more", more, clear)):
             if not workers or any(s.num_workers in workers for s in self.beliefs.measured):
                 continue
             new = [i for i, c in enumerate(pool) if c.num_workers in workers and c.in_order == best.in_order]
-            if new and max(expected.samples_per_s[new]) >= worse * best_rate:
+            if new and max(hope[new]) >= worse * best_rate:
                 steps = {i: _steps(pool[i], best) for i in new}
                 return min(new, key=steps.__getitem__), f"{side} workers, to be sure of the plateau"
         return None
