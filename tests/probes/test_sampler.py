@@ -1,6 +1,8 @@
+import os
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +147,20 @@ def test_watching_costs_little(watch: Watch) -> None:
     share = (time.process_time() - before_s) / (time.monotonic() - began_s)
     sampler.stop()
     assert share < 0.06  # measured: 0.005; the budget is 0.02, the rest is for a noisy machine
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not count it")
+def test_a_process_that_shares_its_cpu_is_seen_standing_in_line(watch: Watch, start: Start) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    pin = f"os.sched_setaffinity(0, {{{cpu}}})\n"
+    target, sampler = watch(f"{pin}burn(0.8)\nprint('a', flush=True)\nsys.stdin.readline()\n")
+    rivals = [start(f"{pin}burn(5)\n") for _ in range(3)]
+    for rival in rivals:
+        rival.go()
+    start_s = time.monotonic()
+    target.go()
+    target.line()
+    beside, _gpu = sampler.window(start_s, time.monotonic())
+    sampler.stop()
+    assert beside.queued_share is not None
+    assert beside.queued_share > 0.4  # one of four on one CPU: three quarters of its time in line

@@ -29,6 +29,19 @@ def test_other_cpu_is_what_neither_the_tree_nor_we_used() -> None:
     assert host_use(rounding, 0, 10).other_cpu_cores == 0.0
 
 
+def test_standing_in_line_for_a_cpu_is_told_for_the_training_thread_and_its_workers() -> None:
+    ticks = [
+        tick(0, main_queued_s={1: 5.0}, workers_queued_s={2: 0.0, 3: 7.0}),
+        tick(5, main_queued_s={1: 5.5}, workers_queued_s={2: 2.0, 3: 7.0}),
+        tick(10, main_queued_s={1: 6.0}, workers_queued_s={3: 7.0, 4: 9.9}),
+    ]
+    use = host_use(ticks, 0, 10)
+    assert use.queued_share == pytest.approx(0.1)
+    assert use.worker_queued_share == pytest.approx(0.2)  # 2 s of the 5 s worker 2 was seen; worker 3 never; 4: new
+    unknown = host_use([tick(0), tick(10)], 0, 10)  # a kernel that does not count it
+    assert unknown.queued_share is unknown.worker_queued_share is None
+
+
 def test_memory_is_the_largest_and_reads_are_the_sum() -> None:
     ticks = [tick(t, tree_cpu_s=0.0, rss_bytes=rss, read_bytes=100 * t) for t, rss in enumerate([5, 9, 7, 50])]
     use = host_use(ticks, 0.0, 2.0)
@@ -88,3 +101,13 @@ def test_a_series_is_bounded_and_loses_no_cpu_time() -> None:
     assert all(cores == pytest.approx(0.5) for cores in points.cpu_cores[1:])
     assert points.rss_bytes[-1] == 5000
     assert series([]).t_s == []
+
+
+def test_traffic_on_the_bus_is_a_difference_and_a_counter_that_wrapped_tells_nothing() -> None:
+    def use(*counters: int) -> int | None:
+        ticks = [tick(t, gpu=Reading(time_s=float(t), pcie_received_bytes=count)) for t, count in enumerate(counters)]
+        return gpu_use(ticks, 0.0, len(counters) - 1.0).pcie_received_bytes
+
+    assert use(100, 300, 500) == 400
+    assert use(1 << 32, 5, 9) is None
+    assert gpu_use([], 0.0, 1.0).pcie_received_bytes is None
