@@ -11,6 +11,7 @@ from gputune import stats
 from gputune.beliefs import KEEP, Beliefs
 from gputune.candidates import Candidates
 from gputune.corrections import Floats
+from gputune.doubts import AMPLE_ROOM, Doubts
 from gputune.model import Prediction
 from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
@@ -25,16 +26,6 @@ WORTH_SAVING = 0.10
 """A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
 CAUTION = 1.0
 """Standard deviations subtracted from a prediction before it may replace a measurement."""
-AMPLE_ROOM = 1.15
-"""Workers that could make this many times what the loop takes need no third look."""
-SURE_BATCHES, SURE_S = 80, 12.0
-"""A winner measured over so many batches, or for so long, needs no further look."""
-TAILED_MORE = 1.5
-"""So many times longer where some batches are much slower than the rest."""
-CONFIRM_S = 8.0
-"""Seconds of a further look at most."""
-MOST_LOOKS = 2
-"""Further looks at one winner at most."""
 PIN_GAIN = 1.01
 """Pinning must speed up the loop by this factor to be worth considering."""
 PIN_DOUBT = 0.9
@@ -58,7 +49,7 @@ class Planner:
 
     def __init__(self, user: Settings, beliefs: Beliefs, candidates: Candidates) -> None:
         self.user, self.beliefs, self.candidates = user, beliefs, candidates
-        self.model = beliefs.model
+        self.model, self.doubts = beliefs.model, Doubts(user, beliefs)
 
     def pinning_probe(self) -> Settings | None:
         """Return settings to replay cached batches under once, to learn what pinning does to the loop; else
@@ -81,14 +72,13 @@ class Planner:
         pin = self.user.pin_memory is not (after > PIN_GAIN * before)
         self.candidates.choose_pinning(pin)
 
-    def surprised(self, proposal: Proposal, burst: Burst) -> None:
-        """Bring the other choice of pinning back when a burst fell far short: its thread may be the
+    def surprised(self, proposal: Proposal) -> None:
+        """Bring the other choice of pinning back when its burst fell far short: its thread may be the
         bottleneck."""
         predicted = proposal.predicted_samples_per_s or 0.0
-        if proposal.settings.pin_memory and stats.samples_per_s(burst) < PIN_DOUBT * predicted:
+        rates, mine = self.beliefs.rates(list(self.beliefs.measured)), proposal.settings
+        if mine.pin_memory and rates[mine] < PIN_DOUBT * predicted:
             self.candidates.reopen_pinning()
-        rates = self.beliefs.rates(list(self.beliefs.measured))
-        mine = proposal.settings
         if mine.pin_memory and any(
             not s.pin_memory and s.num_workers <= mine.num_workers and rate > PIN_HURTS * rates[mine]
             for s, rate in rates.items()
@@ -109,22 +99,17 @@ class Planner:
         )
         if choice is not None:
             return self._propose(pool[choice[0]], expected, *choice)
-        return self._other_pinning() or self._contender() or self._confirmation()
+        return self._other_pinning() or self._second_look()
 
-    def _contender(self) -> Proposal | None:
-        """Return measured settings, the user's among them, that may only have been unlucky against the best."""
-        if self.beliefs.reached() or self.beliefs.fed():
+    def _second_look(self) -> Proposal | None:
+        doubt = self.doubts.next()
+        if doubt is None:
             return None
-        best, best_rate = self.beliefs.fastest()
-        hopes = {
-            s: rate * (1 + self.beliefs.noise(s))
-            for s, rate in self.beliefs.rates(list(self.beliefs.measured)).items()
-            if s != best and len(self.beliefs.measured[s]) <= MOST_LOOKS
-        }
-        if not hopes or max(hopes.values()) < (1 + KEEP) * best_rate:
-            return None
-        unlucky = max(hopes, key=hopes.__getitem__)
-        return self._again(unlucky, "may only have been unlucky")
+        settings, why = doubt
+        expected = self.model.predict([settings])
+        proposal = self._propose(settings, expected, 0, why)
+        length = self.doubts.length(settings, proposal.length, float(expected.samples_per_s[0]))
+        return msgspec.structs.replace(proposal, length=length, abandon_below=None)
 
     def _other_pinning(self) -> Proposal | None:
         """Return the best with pinning the other way round where workers have room and the loop is still slower than
@@ -137,35 +122,6 @@ class Planner:
         if expected.room[0] <= AMPLE_ROOM or other in self.beliefs.measured:
             return None
         return self._propose(other, expected, 1, "pinning the other way round: the loop is slower than it could be")
-
-    def _confirmation(self) -> Proposal | None:
-        """Return a second, longer burst of the winner where one burst may well have been luck."""
-        best = self.beliefs.best()
-        bursts = self.beliefs.measured[best]
-        batches, seconds = sum(len(b.period_s) for b in bursts), sum(sum(b.period_s) for b in bursts)
-        # Slow batches are few in any sample; twice the time at least halves the doubt.
-        more = TAILED_MORE if self.model.tailed else 1.0
-        if best == self.user or len(bursts) > MOST_LOOKS or batches >= more * SURE_BATCHES or seconds >= more * SURE_S:
-            return None
-        expected = self.model.predict([best])
-        if expected.room[0] > AMPLE_ROOM and not self.model.tailed and len(bursts) > 1:
-            return None
-        return self._again(best, "the winner again, to be sure")
-
-    def _again(self, settings: Settings, why: str) -> Proposal:
-        """Return a further and longer look at measured settings."""
-        expected = self.model.predict([settings])
-        proposal = self._propose(settings, expected, 0, why)
-        wanted = SURE_BATCHES * (TAILED_MORE if self.model.tailed else 1.0)
-        wanted -= sum(len(b.period_s) for b in self.beliefs.measured[settings])
-        seconds = min(CONFIRM_S, max(2.0, wanted / self._batches_per_s(expected.samples_per_s[0])))
-        longer = msgspec.structs.replace(
-            proposal.length, min_s=seconds, max_s=max(seconds, proposal.length.max_s), min_batches=1
-        )
-        return msgspec.structs.replace(proposal, length=longer, abandon_below=None)
-
-    def _batches_per_s(self, samples_per_s: float) -> float:
-        return max(1e-6, float(samples_per_s) / self.model.samples_per_batch)
 
     def _cheapest_sufficient(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return the cheapest candidate believed to be starvation-free, unless what is measured is as good.
