@@ -18,9 +18,7 @@ def burst_of(monkeypatch):
     def run(periods, abandon_below):
         now = [100.0]
         monkeypatch.setattr(builder, "time", SimpleNamespace(monotonic=lambda: now[0]))
-        order = Measure(
-            id=1, purpose=Purpose.TRIAL, settings=Settings(), length=LENGTH, abandon_below=abandon_below
-        )
+        order = Measure(id=1, purpose=Purpose.TRIAL, settings=Settings(), length=LENGTH, abandon_below=abandon_below)
         built = BurstBuilder(order, 0)
         built.began(0.0)
         for count, period_s in enumerate(periods):
