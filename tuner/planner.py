@@ -168,7 +168,7 @@ class Planner:
         if not any(s.num_workers == 0 for s in self.beliefs.measured):
             alone = ALONE_HOPE * self.model.alone_at_best_samples_per_s()
             hope = np.where([c.num_workers == 0 for c in pool], np.maximum(hope, alone), hope)
-        return hope
+        return np.asarray(hope, dtype=np.float64)
 
     def _both_sides(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return one step up or down in workers from the best, where a plateau below the ceiling was only
