@@ -110,6 +110,21 @@ class Hotspot(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+class SyncPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the user's code at which the host waited for the accelerator during a diagnostic burst."""
+
+    file: str
+    line: int
+    function: str
+    call: str = ""
+    """The tensor method that waited (``item``); empty where only the framework's warning is known."""
+    count: int
+    seconds: float = 0.0
+    """Host time inside those calls, all together (0: not timed)."""
+    share: float = 0.0
+    """The same as part of the time watched."""
+
+
 class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """What the machine did during a burst; ``None`` where it could not be read."""
 
@@ -123,8 +138,12 @@ class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """The same of the main threads of the processes it started: their mean."""
     rss_bytes: int | None = None
     """Largest resident memory of the target's process tree; pages shared between processes count in each."""
+    memory_growth_bytes: int | None = None
+    """By how much the tree's memory grew, each shared page counted once: copy-on-write, caches, leaks."""
     read_bytes: int | None = None
     """Bytes the tree read from storage."""
+    asked_bytes: int | None = None
+    """Bytes the tree asked for in reading calls; what storage did not bring came out of the page cache."""
     throttled_s: float | None = None
     """CPU time denied by the control group's quota, summed over CPUs."""
 
@@ -141,6 +160,9 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     sm_clock_mhz: float | None = None
     throttle_reasons: tuple[str, ...] = ()
     energy_j: float | None = None
+    pcie_received_bytes: int | None = None
+    """Over the bus to the card."""
+    pcie_sent_bytes: int | None = None
 
 
 class Burst(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +200,10 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of tensors in one batch (0: unknown)."""
     hotspots: list[Hotspot] = []
     """Of a diagnostic burst: where the time went by line, most expensive first."""
+    syncs: list[SyncPoint] = []
+    """Of a diagnostic burst on an accelerator: where the host waited for it, most expensive first."""
+    missing: list[str] = []
+    """What could not be measured inside the target, and why."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
     sameness: Sameness = Sameness.UNKNOWN

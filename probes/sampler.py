@@ -15,6 +15,7 @@ from gputune.probes import timeline
 from gputune.probes.burst import GpuUse, HostUse
 from gputune.probes.cgroup import Cgroup, read_text
 from gputune.probes.gpu.interface import Gpu
+from gputune.probes.memory import TreeMemory
 from gputune.probes.processes import TICK_S, ProcessTree, TreeUse
 from gputune.probes.timeline import Series, Tick
 
@@ -44,6 +45,7 @@ class Sampler:
         self._proc = proc
         self._cgroup = Cgroup(membership=proc / "self" / "cgroup")
         self._tree: ProcessTree | None = None
+        self._memory = TreeMemory(proc)
         self._ticks: deque[Tick] = deque(maxlen=_KEPT_TICKS)
         self._reasons: dict[str, str] = {}
         self._changed = threading.Condition()
@@ -146,9 +148,11 @@ class Sampler:
             own_cpu_s=own_cpu_s,
             busy_s=busy_s,
             read_bytes=tree.read_bytes if tree else None,
+            asked_bytes=tree.asked_bytes if tree else None,
             rss_bytes=tree.rss_bytes if tree else None,
             main_queued_s={p: s for p, s in queued_s.items() if p == self._pid},
             workers_queued_s={p: s for p, s in queued_s.items() if p != self._pid},
+            pss_bytes=self._memory.read(self._tree.pids) if self._tree else None,
             throttled_s=throttling.throttled_s if throttling else None,
             gpu=self._gpu.read(),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gputune.probes import attach
@@ -62,6 +62,7 @@ class Target:
         cwd: working directory.
         scope: ``self`` for a script of our interpreter, ``tree`` for a launcher.
         config: settings to apply at construction (fresh-process trials), or ``None``.
+        variables: set for the command on top of our own environment.
         log: file for the script's output.
         mode: which protection of the user's files to use; ``none`` lets the script write for real.
         scratch_limit_bytes: what the script may write before it is ended.
@@ -79,6 +80,7 @@ class Target:
         cwd: Path,
         scope: str = "self",
         config: Path | None = None,
+        variables: Mapping[str, str] | None = None,
         log: Path | None = None,
         mode: plan.Mode = "auto",
         scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
@@ -92,7 +94,7 @@ class Target:
         output_read, output_write = os.pipe()
         quiet, self.announcements = trackers.offline_environment(os.environ)
         env = attach.environment(
-            quiet,
+            quiet | dict(variables or {}),
             mode="probe",
             scope=scope,
             channel=attach.describe_channel(order_read, event_write),

@@ -35,7 +35,10 @@ class Tick:
     busy_s: float | None = None
     """CPU time of everything on the machine."""
     read_bytes: int | None = None
+    asked_bytes: int | None = None
     rss_bytes: int | None = None
+    pss_bytes: int | None = None
+    """Memory of the tree with shared pages counted once; not in every tick."""
     throttled_s: float | None = None
     main_queued_s: Mapping[int, float] = field(default_factory=dict)
     """By pid: how long the main thread of the training process has stood ready to run without a CPU."""
@@ -63,6 +66,9 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
     busy = _rate(part, "busy_s", start_s, end_s)
     own = _rate(part, "own_cpu_s", start_s, end_s)
     read = _rate(part, "read_bytes", start_s, end_s)
+    sizes = [(tick.time_s, float(tick.pss_bytes)) for tick in part if tick.pss_bytes is not None]
+    grown = _growth(sizes, start_s, end_s)
+    asked = _rate(part, "asked_bytes", start_s, end_s)
     throttled = _rate(part, "throttled_s", start_s, end_s)
     other = None
     if tree is not None and busy is not None and own is not None:
@@ -71,7 +77,9 @@ def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
         cpu_cores=tree,
         other_cpu_cores=other,
         rss_bytes=None if tree is None else _largest(tick.rss_bytes for tick in part),
+        memory_growth_bytes=None if grown is None else round(grown),
         read_bytes=None if read is None else round(read * (end_s - start_s)),
+        asked_bytes=None if asked is None else round(asked * (end_s - start_s)),
         throttled_s=None if throttled is None else throttled * (end_s - start_s),
         queued_share=_queued_share(part, "main_queued_s", start_s, end_s),
         worker_queued_share=_queued_share(part, "workers_queued_s", start_s, end_s),
@@ -113,6 +121,8 @@ def gpu_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> GpuUse:
         sm_clock_mhz=_mean(reading.sm_clock_mhz for reading in readings),
         throttle_reasons=tuple(throttled),
         energy_j=energy,
+        pcie_received_bytes=_traffic(late, "pcie_received_bytes", start_s, end_s),
+        pcie_sent_bytes=_traffic(late, "pcie_sent_bytes", start_s, end_s),
     )
 
 
@@ -146,6 +156,13 @@ def _rate(ticks: Sequence[Tick], counter: str, start_s: float, end_s: float) -> 
     points = [(tick.time_s, float(v)) for tick in ticks if (v := getattr(tick, counter)) is not None]
     grown = _growth(points, start_s, end_s)
     return None if grown is None else grown / (end_s - start_s)
+
+
+def _traffic(readings: Sequence[Reading], counter: str, start_s: float, end_s: float) -> int | None:
+    """Return what went over the bus; a counter that became smaller has wrapped, and tells nothing."""
+    points = [(reading.time_s, float(v)) for reading in readings if (v := getattr(reading, counter)) is not None]
+    grown = _growth(points, start_s, end_s)
+    return None if grown is None or grown < 0 else round(grown)
 
 
 def _growth(points: Sequence[tuple[float, float]], start_s: float, end_s: float) -> float | None:

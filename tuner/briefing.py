@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from gputune import reading, space, stats
+import msgspec
+
+from gputune import baseline, reading, space, stats
 from gputune.options import Options
 from gputune.probes.protocol import LoaderSite
 from gputune.record import Run
 from gputune.search import SearchContext
+from gputune.study import STUDY_NAME, Store
 
 FORK_S = 0.03
 """What starting forked workers is taken to cost before any was started; the trial then measures it."""
@@ -34,11 +38,32 @@ def context(run: Run, options: Options, *, deadline_s: float, folder: Path | Non
         worker_bytes=worker_bytes(run),
         deadline_s=deadline_s,
         seed=options.seed,
-        storage_folder=folder,
+        store=store(run, options, folder),
+        known=[trial for trial in run.trials if not trial.settings.knobs],
+        prefer=options.prefer,
         max_trials=options.max_trials,
         epoch_start_s=_epoch_start_s(run),
         epoch_s=_epoch_s(run),
     )
+
+
+def store(run: Run, options: Options, folder: Path | None) -> Store:
+    """Return where the study of a run is kept: in its folder, or where machines of its kind share one."""
+    if not options.storage:
+        return Store(folder=folder)
+    # What may differ between machines of a cluster (paths, free memory) is no part of the name.
+    same = [Path(run.command[0]).name, run.command[1:], sorted(run.sources.values())]
+    asked = [options.restrict, options.allow, options.prefer, _loader(run).settings]
+    fingerprint = msgspec.json.encode(baseline.fingerprint(run))
+    return Store(
+        url=options.storage,
+        name=f"{STUDY_NAME}-{_digest(msgspec.json.encode([same, asked]) + fingerprint)}",
+        hardware=_digest(fingerprint),
+    )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def searched(run: Run, options: Options) -> space.Space:

@@ -11,17 +11,18 @@ from typing import Any
 
 import msgspec
 
-from gputune import briefing, proof, stats
+from gputune import briefing, knobs, proof, stats, words
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.listener import Listener
 from gputune.options import Options
-from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Hello, Length
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Outcome, Recommendation, Run, Status, Trial
 from gputune.search import search
+from gputune.study import Store
 
 BASELINE_LENGTH = Length(warmup_batches=4, min_batches=40, min_s=3.0, max_s=8.0, precision=0.03)
 """Long enough to meet the slow samples of a heavy tail; a shorter one calls a starved loop healthy."""
@@ -57,7 +58,8 @@ class Campaign:
         self._bench, self._hello, self._options, self._listener = bench, hello, options, listener
         self._folder = folder
         self._own = hello.loader.settings
-        self._deadline_s = bench.now_s() + options.budget_s
+        self._deadline_s = bench.now_s() + max(0.0, options.budget_s - sum(run.phases_s.values()))
+        self._knobs = knobs.choices(hello.knobs, options.knobs)
         self.run = msgspec.structs.replace(
             run,
             environment=hello.environment,
@@ -74,19 +76,26 @@ class Campaign:
         Raises:
             gputune.errors.GputuneError: the target is gone; :attr:`run` holds what was learnt before.
         """
-        self._timed("baseline", self._baseline)
-        self._timed("ceiling", self._ceiling)
-        self._timed("diagnosis", self._diagnose)
-        if self._nothing_to_gain():
+        # What an interrupted run has measured is not measured again.
+        for name, phase in (("baseline", self._baseline), ("ceiling", self._ceiling), ("diagnosis", self._diagnose)):
+            if getattr(self.run, name) is None:
+                self._timed(name, phase)
+        if self._nothing_to_gain() and not self._knobs:
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
-            best = self._timed("search", self._search)
-            if self._ceiling_was_too_low(best):
-                self._timed("ceiling again", self._ceiling)
-                best = self._timed("search again", self._search)
+            best = None if self._nothing_to_gain() else self._best()
+            if self._knobs:
+                best = self._timed("knobs", lambda: self._try_knobs(best or self._own))
             self._conclude(best)
         self._update(status=Status.COMPLETE)
         return self.run
+
+    def _best(self) -> Settings | None:
+        best: Settings | None = self._timed("search", self._search)
+        if self._ceiling_was_too_low(best):
+            self._timed("ceiling again", self._ceiling)
+            best = self._timed("search again", self._search)
+        return best
 
     def _update(self, **changes: Any) -> None:
         self.run = msgspec.structs.replace(self.run, **changes)
@@ -97,7 +106,8 @@ class Campaign:
         try:
             return phase()
         finally:
-            self._update(phases_s={**self.run.phases_s, name: self._bench.now_s() - before})
+            spent_s = self.run.phases_s.get(name, 0.0) + self._bench.now_s() - before
+            self._update(phases_s={**self.run.phases_s, name: spent_s})
 
     # -- phases -------------------------------------------------------------------------------------------------
 
@@ -147,11 +157,33 @@ class Campaign:
             self.run,
             self._options,
             deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
-            folder=None if self.run.trials else self._folder,
+            folder=self._folder,
         )
         result = search(self._bench, context, self._tried)
-        self._update(stopped_because=result.stopped_because)
+        self._update(stopped_because=result.stopped_because, front=result.pareto)
         return result.best
+
+    def _try_knobs(self, base: Settings) -> Settings:
+        """Search the script's own knobs under the best loader settings."""
+        for known in self._hello.knobs:
+            if not known.live and len(self._knobs[known.name]) > 1:
+                self._listener.note(words.knob_read_once(known.name))
+        bursts = [trial.burst for trial in self.run.trials if trial.burst is not None and trial.settings == base]
+        base_burst = bursts[-1] if bursts else self.run.baseline
+        assert base_burst is not None
+        left_s = max(10.0, self._deadline_s - self._bench.now_s())
+        return knobs.search(
+            self._bench,
+            base,
+            base_burst,
+            self._hello.knobs,
+            self._knobs,
+            deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
+            known=[trial for trial in self.run.trials if trial.settings.knobs],
+            store=Store(folder=self._folder),
+            seed=self._options.seed,
+            tell=self._tried,
+        )
 
     def _tried(self, event: Proposal | Trial) -> None:
         if isinstance(event, Proposal):
@@ -163,7 +195,8 @@ class Campaign:
 
     def _conclude(self, best: Settings | None) -> None:
         if best is None or best == self._own:
-            self._update(outcome=Outcome.MACHINE_LIMIT)
+            reason = Outcome.NOTHING_TO_GAIN if self._nothing_to_gain() else Outcome.MACHINE_LIMIT
+            self._update(outcome=reason)
             return
         found = self._timed("proof", lambda: self._prove(best))
         if found is None or not found.better:

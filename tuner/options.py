@@ -14,7 +14,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     search: bool = True
     restrict: dict[str, tuple[Any, ...]] = {}
     """``--set`` and ``--fix``: the only values to consider for a setting."""
+    knobs: dict[str, tuple[str, ...]] = {}
+    """The same for names that are no loader settings: knobs of the script, as texts."""
     allow: tuple[str, ...] = ()
+    prefer: str = "balanced"
+    """``fastest``, ``balanced`` or ``cheapest``: what a recommendation may cost."""
+    storage: str = ""
+    """A database in which identical machines share one study."""
     warmup: int | None = None
     seed: int = 0
     max_trials: int = 24

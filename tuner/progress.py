@@ -23,6 +23,7 @@ PHASES = {
     "search again": "trying settings against the new ceiling",
     "diagnosis": "sampling what runs, by line",
     "search": "trying settings",
+    "knobs": "trying the script's own knobs",
     "proof": "proving the winner in alternating pairs",
 }
 

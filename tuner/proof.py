@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gputune import stats
 from gputune.bench import Bench
@@ -71,6 +71,13 @@ def reproducibility(
 ) -> str:
     """Return, in one sentence, what a change of settings does to the samples the model sees, and how that is known."""
     changed = user.differences(candidate)
+    knobs = [name for name in changed if name in {**user.knob_values, **candidate.knob_values}]
+    if knobs:
+        return f"{_reproducibility(changed, loader, sameness)}; what {', '.join(knobs)} changes about them is the script's own"
+    return _reproducibility(changed, loader, sameness)
+
+
+def _reproducibility(changed: Collection[str], loader: LoaderSite, sameness: Sameness) -> str:
     if "in_order" in changed:
         return "same samples in an order that varies from run to run"
     if loader.iterable and "num_workers" in changed:

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from gputune._version import __version__
+from gputune.cost import Point
 from gputune.errors import RecordError
 from gputune.files import read_bounded, write_whole
 from gputune.probes.burst import Burst, Hotspot, Infeasible
-from gputune.probes.protocol import Environment, Gate, LoaderSite
+from gputune.probes.protocol import DataFile, Environment, Gate, LoaderSite
 from gputune.probes.sandbox.records import Confinement, Written
 from gputune.probes.settings import Settings
 from gputune.rounds import Round
@@ -75,6 +76,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     predicted_samples_per_s: float | None = None
     burst: Burst | None = None
     infeasible: Infeasible | None = None
+    host: str = ""
+    """Another machine of a shared study that measured it; empty for this one."""
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +142,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     rounds: list[Round] = []
     """The repeats of a check."""
     trials: list[Trial] = []
+    front: list[Point] = []
+    """Measured settings that nothing beats in both speed and cost, cheapest first (the Pareto front)."""
     proof: Proof | None = None
     recommendation: Recommendation | None = None
     stopped_because: str = ""
@@ -148,6 +153,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     written: list[Written] = []
     """What the script wrote into the scratch space (or for real, without protection), largest first."""
     written_bytes: int = 0
+    data: list[DataFile] = []
+    """Files and folders that the training dataset names, as they were when the training loop began."""
     missing: list[str] = []
     """What could not be measured, and why, one sentence each."""
     phases_s: dict[str, float] = {}
@@ -156,7 +163,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     script_output_tail: str = ""
     """The end of what the script wrote, kept when it failed."""
     sources: dict[str, str] = {}
-    """SHA-256 of each file that constructs a loader, by absolute path, so that a patch knows it still fits."""
+    """SHA-256 of the script, its own modules and each file that constructs a loader, by absolute path."""
 
     def _repr_html_(self) -> str:
         """Show the report in a notebook, in a frame of its own so that its styles stay inside."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from gputune import talk
 from gputune.errors import InconclusiveError, UsageError
-from gputune.probes import attach
+from gputune.probes import attach, knob
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
 from gputune.probes.protocol import Goodbye, Hello, LoaderSite
 from gputune.probes.sandbox import plan
@@ -53,11 +54,12 @@ class Starter:
         self.goodbye: Goodbye | None = None
         """What the agent said last of a script that could not be measured."""
 
-    def launch(self, config: Path | None = None) -> Target:
+    def launch(self, config: Path | None = None, settings: Settings | None = None) -> Target:
         """Start the script.
 
         Args:
             config: see :func:`applied`.
+            settings: whose knobs the script finds set.
 
         Raises:
             UsageError: it cannot be started, or not under protection.
@@ -69,6 +71,7 @@ class Starter:
                 cwd=self._cwd,
                 scope=self._script.scope,
                 config=config,
+                variables=_knobs(settings),
                 log=self._log_folder / f"script-{self._starts}.log",
                 mode=self._mode,
                 scratch_limit_bytes=self._scratch_limit_bytes,
@@ -101,6 +104,12 @@ class Starter:
             raise InconclusiveError(talk.never_trained(error), talk.HINT_NEVER_TRAINED) from None
         except TargetTrouble as trouble:
             raise InconclusiveError(talk.cannot_attach(trouble)) from None
+
+
+def _knobs(settings: Settings | None) -> dict[str, str]:
+    values = settings.knob_values if settings is not None else {}
+    # Values that the user's shell sets for other runs are no part of the script as it is.
+    return {knob.VARIABLE: knob.environment(values.items())} if values or knob.VARIABLE in os.environ else {}
 
 
 @contextlib.contextmanager

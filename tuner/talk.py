@@ -88,3 +88,8 @@ def busy_machine(cores: float) -> str:
 def already_running(pid: str) -> str:
     """Return the message for a second campaign on the machine."""
     return f"another gputune campaign (process {pid}) is measuring on this machine"
+
+
+def unchanged(run_id: str, compared: str) -> str:
+    """Return the line for a finished result that still holds."""
+    return f"nothing has changed since run {run_id} ({compared}); this is its result, --fresh measures again"

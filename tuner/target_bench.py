@@ -89,7 +89,7 @@ class TargetBench:
         """
         self.stop()
         with applied(self.hello.loader if self.hello else None, settings) as config:
-            self._target = target = self._starter.launch(config)
+            self._target = target = self._starter.launch(config, settings)
             hello = self._starter.greet(target)
         self.hello = self.hello or hello
         self.loaders = hello.loaders

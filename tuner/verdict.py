@@ -5,6 +5,8 @@ One finding is the cause; the others follow from the ledger. All wording is in :
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from gputune import cause_words, described, diagnose, evidence, stats, words
@@ -17,7 +19,7 @@ from gputune.timeline import measured
 
 _LOADING = frozenset({
     Cause.MAIN_THREAD, Cause.CPU, Cause.CORES, Cause.STORAGE, Cause.BANDWIDTH, Cause.SLOW_SAMPLES, Cause.QUEUE,
-    Cause.OVERSUBSCRIPTION,
+    Cause.OVERSUBSCRIPTION, Cause.COLD_CACHE, Cause.COLLATE,
 })  # fmt: skip
 """Causes inside the loader: their fix is the settings that are searched."""
 
@@ -108,7 +110,8 @@ def _headline(run: Run, base: Burst, ceiling: float | None) -> str:
         return words.no_ceiling(now, stats.data_wait_share(base))
     if evidence.is_healthy(now, ceiling):
         return words.healthy(now, ceiling)
-    return words.starved(subject(run), 1 - now / ceiling, now, ceiling)
+    spreads = [stats.throughput(burst).spread for burst in (base, run.ceiling) if burst]
+    return words.starved(subject(run), 1 - now / ceiling, now, ceiling, math.hypot(*spreads))
 
 
 def _cause_sentence(first: Finding) -> str:

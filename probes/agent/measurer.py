@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from gputune.probes.agent import clock
+from gputune.probes import knob
+from gputune.probes.agent import accelerator, clock
 from gputune.probes.agent.batches import size_in_bytes, size_in_samples
 from gputune.probes.agent.builder import BurstBuilder
+from gputune.probes.agent.copies import CopyTimer
 from gputune.probes.agent.diagnosis import Diagnosis
 from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
@@ -55,8 +58,9 @@ class Measurer:
         self._line, self._sites = line, sites
         self._steps, self._ring, self._interludes, self._cache = instruments
         self._diagnosis = Diagnosis(self._ring.board)
-        self._target, self._own = attached.site, settings_of(attached.loader)
+        self._target, self._own = attached.site, settings_of(attached.loader).replace(knobs=knob.changed())
         self._hot_swap, self._accelerator = environment.hot_swap, environment.accelerator
+        self._copies = CopyTimer(sys.modules["torch"].Tensor, accelerator.present())
         self._samples = Samples(self._own, iterable=bool(attached.site.facts.get("iterable")))
         self._batches = attached.site.batches
         self._builder: BurstBuilder | None = None
@@ -100,8 +104,7 @@ class Measurer:
         builder = self._builder
         assert builder is not None
         order, new_epoch = builder.order, attached.fresh
-        spans = self._interludes.take()
-        for span in spans:
+        for span in (*self._interludes.take(), *self._copies.take()):
             builder.stall(span)
         self._time_main_thread_fetches(iterator, attached)
         enter_s = time.monotonic()
@@ -148,9 +151,18 @@ class Measurer:
     def _answer(self, sameness: Sameness) -> None:
         builder = self._builder
         assert builder is not None
-        size = size_in_bytes(self._cache.last)
-        length = self._target.facts.get("batches_per_epoch") or 0
-        burst = builder.finish(self._ring.drain(), size, length, self._diagnosis.end())
+        builder.end()
+        for span in self._copies.take():
+            builder.stall(span)
+        seen = self._diagnosis.end()
+        if self._copies.missing:
+            seen.missing.append(self._copies.missing)
+        burst = builder.record(
+            self._ring.drain(),
+            seen,
+            batch_bytes=size_in_bytes(self._cache.last),
+            batches_per_epoch=self._target.facts.get("batches_per_epoch") or 0,
+        )
         burst = msgspec.structs.replace(burst, sameness=sameness)
         self._builder, self._complete = None, False
         self._line.say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
@@ -159,18 +171,21 @@ class Measurer:
         """Wait for the next order and put it into effect."""
         order = self._line.next_order()
         if not isinstance(order, Measure):
+            knob.settle(self._own.knobs or ())
             if self._hot_swap:
                 swap(iterator, attached.loader, attached.index_sampler, self._own)
+            self._copies.remove()
             self.released = True
             return
-        current = settings_of(attached.loader)
-        if not self._hot_swap and order.settings != current:
+        current = settings_of(attached.loader).replace(knobs=order.settings.knobs)
+        if (not self._hot_swap and order.settings != current) or not knob.settle(order.settings.knobs or ()):
             self._line.say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
             return
         if order.replay and self._accelerator:
             self._cache.pin(order.settings.pin_memory)
         self._ring.drain()
         self._interludes.take()
+        self._copies.take()
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.prepare()
@@ -221,6 +236,7 @@ class Measurer:
         self._diagnosis.end()
         reason = explain(iterator, error)
         kill_workers(iterator)
+        knob.settle(self._own.knobs or ())
         swap(iterator, attached.loader, attached.index_sampler, self._own)
         self._builder, self._complete = None, False
         order = builder.order

@@ -59,8 +59,8 @@ class Samples:
 
     def to_repeat(self, order: Measure) -> list[Any]:
         """Return the indices of batches to fetch before this order's burst, for comparison only."""
-        if order.replay or not self._indices or self.iterable:
-            return []
+        if order.replay or not self._indices or self.iterable or order.settings.knobs != self._own.knobs:
+            return []  # what a knob of the script changes about samples is the script's own
         if self._reference is None:
             return self._indices * 2 if order.settings == self._own else []
         workers = order.settings.num_workers
@@ -139,5 +139,6 @@ class Samples:
         """
         if order.replay or self.iterable or not every_batch_once:
             return Sameness.UNKNOWN
-        checked = self._stable and order.settings.num_workers in self._checked
+        alike = order.settings.knobs == self._own.knobs
+        checked = alike and self._stable and order.settings.num_workers in self._checked
         return Sameness.CONTENT if checked else Sameness.INDICES

@@ -101,3 +101,13 @@ def test_a_series_is_bounded_and_loses_no_cpu_time() -> None:
     assert all(cores == pytest.approx(0.5) for cores in points.cpu_cores[1:])
     assert points.rss_bytes[-1] == 5000
     assert series([]).t_s == []
+
+
+def test_traffic_on_the_bus_is_a_difference_and_a_counter_that_wrapped_tells_nothing() -> None:
+    def use(*counters: int) -> int | None:
+        ticks = [tick(t, gpu=Reading(time_s=float(t), pcie_received_bytes=count)) for t, count in enumerate(counters)]
+        return gpu_use(ticks, 0.0, len(counters) - 1.0).pcie_received_bytes
+
+    assert use(100, 300, 500) == 400
+    assert use(1 << 32, 5, 9) is None
+    assert gpu_use([], 0.0, 1.0).pcie_received_bytes is None
