@@ -10,6 +10,7 @@ from enum import Enum
 
 import msgspec
 
+from gputune.probes.series import Series
 from gputune.probes.settings import Settings
 
 
@@ -165,6 +166,16 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     pcie_sent_bytes: int | None = None
 
 
+class RankUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rank of a job measured: means over the burst's batches."""
+
+    rank: int
+    samples_per_batch: float
+    wait_s: float
+    """Blocked in its own loader's ``next()``, a batch."""
+    period_s: float
+
+
 class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """One measured stretch under one set of settings.
 
@@ -204,11 +215,16 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Of a diagnostic burst on an accelerator: where the host waited for it, most expensive first."""
     missing: list[str] = []
     """What could not be measured inside the target, and why."""
+    ranks: list[RankUse] = []
+    """Of a job with several ranks: each one's share. Then ``wait_s`` is that of the rank that waits longest for each
+    batch, and ``samples`` are those of all."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
     sameness: Sameness = Sameness.UNKNOWN
     host: HostUse = HostUse()
     gpu: GpuUse = GpuUse()
+    series: Series | None = None
+    """What the machine did meanwhile, moment by moment."""
 
 
 class Infeasible(msgspec.Struct, frozen=True, kw_only=True):

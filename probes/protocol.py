@@ -119,6 +119,10 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     hot_swap: bool = True
     """False when the start-up self-test failed; then each trial needs a fresh process."""
     hot_swap_reason: str = ""
+    ranks: int = 1
+    """Ranks of the job on this machine that are measured together."""
+    ranks_elsewhere: int = 0
+    """Ranks of the job that are not: on other machines, or without a loader of their own."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):

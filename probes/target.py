@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gputune.probes import attach
+from gputune.probes.agent import ranks_board
+from gputune.probes.attach import descriptors
 from gputune.probes.channel import Channel, ChannelClosed, ChannelGarbled, ChannelTimeout
 from gputune.probes.output import OutputCollector
 from gputune.probes.protocol import (
@@ -92,12 +94,13 @@ class Target:
         order_read, order_write = os.pipe()
         event_read, event_write = os.pipe()
         output_read, output_write = os.pipe()
+        theirs = descriptors.Descriptors(order_read, event_write, ranks_board.create())
         quiet, self.announcements = trackers.offline_environment(os.environ)
         env = attach.environment(
             quiet | dict(variables or {}),
             mode="probe",
             scope=scope,
-            channel=attach.describe_channel(order_read, event_write),
+            channel=descriptors.describe(theirs),
             config=str(config or ""),
         )
         ours = [order_write, event_read, output_read]
@@ -106,7 +109,7 @@ class Target:
                 list(command),
                 cwd=cwd,
                 env=env,
-                pass_fds=(order_read, event_write),
+                pass_fds=theirs,
                 stdin=_stdin(),
                 stdout=output_write,
                 stderr=output_write,
@@ -119,7 +122,7 @@ class Target:
                 os.close(fd)
             raise
         finally:
-            for fd in (order_read, event_write, output_write):
+            for fd in (*theirs, output_write):
                 os.close(fd)
         self._channel: Channel[Event] = Channel(event_read, order_write, Event)
         self._output = OutputCollector(output_read, log)

@@ -9,12 +9,10 @@ from itertools import pairwise
 from operator import attrgetter
 from statistics import fmean
 
-import msgspec
-
 from gputune.probes.burst import GpuUse, HostUse
 from gputune.probes.gpu.interface import Reading
+from gputune.probes.series import MAX_CORE_ROWS, MAX_POINTS, Series
 
-MAX_POINTS = 1000
 _LONGEST_PERIOD_S = 1.0
 """NVML's utilisation figures look back at most this far."""
 _SHORTEST_ENERGY_S = 3.0
@@ -40,23 +38,13 @@ class Tick:
     pss_bytes: int | None = None
     """Memory of the tree with shared pages counted once; not in every tick."""
     throttled_s: float | None = None
+    core_busy_s: tuple[tuple[int, float], ...] = ()
+    """``(core, CPU time of everything on it)`` for each core the target may use."""
     main_queued_s: Mapping[int, float] = field(default_factory=dict)
     """By pid: how long the main thread of the training process has stood ready to run without a CPU."""
     workers_queued_s: Mapping[int, float] = field(default_factory=dict)
     """The same of the processes it started."""
     gpu: Reading | None = None
-
-
-class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """The sampler's ticks as arrays of at most :data:`MAX_POINTS`; ``None`` where nothing was read."""
-
-    t_s: list[float] = []
-    """``CLOCK_MONOTONIC``, as in bursts."""
-    cpu_cores: list[float | None] = []
-    """Cores kept busy by the target's tree since the previous point."""
-    gpu_utilization: list[float | None] = []
-    """Percent."""
-    rss_bytes: list[int | None] = []
 
 
 def host_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> HostUse:
@@ -126,22 +114,57 @@ def gpu_use(ticks: Sequence[Tick], start_s: float, end_s: float) -> GpuUse:
     )
 
 
-def series(ticks: Sequence[Tick], max_points: int = MAX_POINTS) -> Series:
-    """Return the ticks as arrays; neighbours are merged until there are few enough."""
-    step = max(1, -(-len(ticks) // max_points))
-    groups = [ticks[first : first + step] for first in range(0, len(ticks), step)]
-    cores: list[float | None] = [None] * bool(groups)
-    for earlier, later in pairwise(group[-1] for group in groups):
-        used = None
-        if earlier.tree_cpu_s is not None and later.tree_cpu_s is not None and later.time_s > earlier.time_s:
-            used = (later.tree_cpu_s - earlier.tree_cpu_s) / (later.time_s - earlier.time_s)
-        cores.append(used)
+def series(ticks: Sequence[Tick], start_s: float, end_s: float, max_points: int = MAX_POINTS) -> Series:
+    """Return the ticks between two moments as arrays; neighbours are merged until there are few enough."""
+    seen = list(_around(ticks, start_s, end_s))
+    step = max(1, -(-(len(seen) - 1) // max_points))
+    bounds = seen[::step] if len(seen) % step == 1 or step == 1 else [*seen[::step], seen[-1]]
+    if len(bounds) < 2:
+        return Series(start_s=start_s)
+    spans = list(pairwise(bounds))
+    rows, cores, width = _core_rows(spans)
     return Series(
-        t_s=[group[-1].time_s for group in groups],
-        cpu_cores=cores,
-        gpu_utilization=[_mean(tick.gpu.utilization for tick in group if tick.gpu) for group in groups],
-        rss_bytes=[_largest(tick.rss_bytes for tick in group) for group in groups],
+        start_s=bounds[0].time_s,
+        t_s=[later.time_s for _, later in spans],
+        cpu_cores=[_used(earlier, later) for earlier, later in spans],
+        gpu_utilization=[_gpu_share(seen, earlier.time_s, later.time_s) for earlier, later in spans],
+        rss_bytes=[later.rss_bytes for _, later in spans],
+        core_busy=rows,
+        cores=cores,
+        cores_a_row=width,
     )
+
+
+def _used(earlier: Tick, later: Tick) -> float | None:
+    """Return the cores the target kept busy between two ticks."""
+    if earlier.tree_cpu_s is None or later.tree_cpu_s is None or later.time_s <= earlier.time_s:
+        return None
+    return (later.tree_cpu_s - earlier.tree_cpu_s) / (later.time_s - earlier.time_s)
+
+
+def _gpu_share(ticks: Sequence[Tick], from_s: float, to_s: float) -> float | None:
+    """Return the GPU's mean utilisation: from the driver's own samples where there are any, else from our polls."""
+    readings = [tick.gpu for tick in ticks if tick.gpu is not None and from_s < tick.time_s <= to_s]
+    driver = [share for reading in readings for at_s, share in reading.utilization_samples if from_s < at_s <= to_s]
+    return fmean(driver) if driver else _mean(reading.utilization for reading in readings)
+
+
+def _core_rows(spans: Sequence[tuple[Tick, Tick]]) -> tuple[list[list[int]], list[int], int]:
+    """Return percent busy by core (or group of neighbouring cores) and span, each row's first core, cores a row."""
+    columns = [_core_shares(earlier, later) for earlier, later in spans]
+    known = sorted(set.intersection(*(set(column) for column in columns)))
+    width = max(1, -(-len(known) // MAX_CORE_ROWS))
+    groups = [known[first : first + width] for first in range(0, len(known), width)]
+    rows = [[round(100 * fmean(column[core] for core in group)) for column in columns] for group in groups]
+    return rows, [group[0] for group in groups], width
+
+
+def _core_shares(earlier: Tick, later: Tick) -> dict[int, float]:
+    length_s, before = later.time_s - earlier.time_s, dict(earlier.core_busy_s)
+    if length_s <= 0:
+        return {}
+    grown = {core: busy_s - before[core] for core, busy_s in later.core_busy_s if core in before}
+    return {core: min(1.0, max(0.0, busy_s / length_s)) for core, busy_s in grown.items()}
 
 
 def _around(ticks: Sequence[Tick], start_s: float, end_s: float) -> Sequence[Tick]:

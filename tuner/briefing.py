@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from gputune import baseline, reading, space, stats
+from gputune import baseline, machine, reading, space, stats
 from gputune.options import Options
 from gputune.probes.protocol import LoaderSite
 from gputune.record import Run
@@ -71,7 +71,7 @@ def searched(run: Run, options: Options) -> space.Space:
     assert run.baseline is not None
     return space.build(
         _loader(run).settings,
-        run.machine,
+        machine.share(run.machine, _ranks(run)),
         gates=run.gates,
         restrict=options.restrict,
         allow=options.allow,
@@ -85,12 +85,17 @@ def searched(run: Run, options: Options) -> space.Space:
 def worker_bytes(run: Run) -> int:
     """Return what one more worker may take: a forked worker shares pages at first and un-shares them in time."""
     rss = run.baseline.host.rss_bytes if run.baseline else None
-    return rss // (1 + _loader(run).settings.num_workers) // 2 if rss else 0
+    return rss // _ranks(run) // (1 + _loader(run).settings.num_workers) // 2 if rss else 0
 
 
 def cpus(run: Run) -> float:
-    """Return the cores this machine really gives."""
-    return run.machine.effective_cpus or float(run.machine.cpus or 1)
+    """Return the cores this machine really gives; of several ranks those of one: the others have as many workers."""
+    mine = machine.share(run.machine, _ranks(run))
+    return mine.effective_cpus or float(mine.cpus or 1)
+
+
+def _ranks(run: Run) -> int:
+    return run.environment.ranks if run.environment else 1
 
 
 def _loader(run: Run) -> LoaderSite:

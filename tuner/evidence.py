@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import fmean, median
 
-from gputune import stats
+from gputune import ranks, stats
 from gputune.probes.burst import Burst, Stall, StallKind
 from gputune.probes.settings import Settings
 from gputune.record import Run
@@ -21,13 +21,16 @@ def is_healthy(now: float, ceiling: float) -> bool:
 
 
 def needs(base: Burst, ceiling: float | None) -> tuple[int | None, float | None]:
-    """Return workers and cores that loading at the ceiling's speed takes (Little's law on service times)."""
+    """Return workers (of each rank) and cores (of the machine) that loading at the ceiling's speed takes.
+
+    By Little's law on service times; every rank loads as much as the others.
+    """
     service_s = stats.service_s(base)
     if service_s is None or not ceiling or not base.samples:
         return None, None
     batches_per_s = ceiling / fmean(base.samples)
     cpu_s = fmean(batch.cpu_s for batch in base.workers)
-    return max(1, math.ceil(service_s * batches_per_s - 1e-9)), cpu_s * batches_per_s
+    return max(1, math.ceil(service_s * batches_per_s - 1e-9)), cpu_s * batches_per_s * ranks.count(base)
 
 
 def tail_factor(burst: Burst) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from gputune import cause_words, evidence, hotspots, stats, steady
+from gputune import cause_words, evidence, hotspots, ranks, stats, steady
 from gputune.cause import Cause, Finding
 from gputune.probes.burst import Burst
 from gputune.record import Run
@@ -89,7 +89,8 @@ def _numbers(base: Burst) -> dict[str, float]:
 def _cause(run: Run, base: Burst, ceiling: float) -> tuple[Cause, str]:
     workers, service_s, share = base.settings.num_workers, stats.service_s(base), stats.cpu_share(base)
     if workers == 0:
-        per_sample_s = (sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)) / sum(base.samples)
+        loaded_s = sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)
+        per_sample_s = loaded_s * ranks.count(base) / sum(base.samples)
         return Cause.MAIN_THREAD, cause_words.main_thread(run.loader, per_sample_s, share)
     capacity = stats.capacity_samples_per_s(base)
     if service_s is None or capacity is None:
@@ -141,7 +142,7 @@ def _cores_busy(run: Run, base: Burst) -> bool:
 def _even_share(run: Run, base: Burst) -> float:
     """Return the part of a core each worker can expect beside the training thread and other programs."""
     left = (run.machine.effective_cpus or 1.0) - (base.host.other_cpu_cores or 0.0)
-    return FAIR_SHARE * min(1.0, max(0.2, left) / (base.settings.num_workers + 1))
+    return FAIR_SHARE * min(1.0, max(0.2, left) / ranks.count(base) / (base.settings.num_workers + 1))
 
 
 def _is_cold(run: Run, base: Burst) -> bool:

@@ -13,6 +13,9 @@ from statistics import median
 from gputune import stats
 from gputune.probes.burst import Burst
 
+DISTURBED_SHARE, DISTURBED_CORES = 0.03, 0.5
+"""Time lost to others, or cores they kept busy where the former is not counted, from which on a burst that matters is
+repeated once."""
 MOST_LOST = 0.5
 """However busy the others were: what takes twice as long has another reason."""
 
@@ -23,6 +26,12 @@ def cores(bursts: Sequence[Burst]) -> float:
     return median([value for value in known if value is not None] or [0.0])
 
 
+def disturbed(burst: Burst) -> bool:
+    """Whether others cost a burst enough to repeat it once."""
+    lost, other = lost_share(burst), burst.host.other_cpu_cores
+    return lost > DISTURBED_SHARE if lost is not None else other is not None and other > DISTURBED_CORES
+
+
 def lost_share(burst: Burst) -> float | None:
     """Return the part of a burst's time lost standing in line for a CPU that others had; ``None`` if not counted.
 
@@ -31,7 +40,7 @@ def lost_share(burst: Burst) -> float | None:
     """
     main, workers = burst.host.queued_share, burst.host.worker_queued_share
     own, other = burst.host.cpu_cores, burst.host.other_cpu_cores
-    if main is None or own is None or other is None:
+    if main is None or own is None or other is None or burst.ranks:  # whose line held up the job is not known
         return None
     queued = main
     if burst.settings.num_workers > 0:

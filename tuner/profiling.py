@@ -50,7 +50,7 @@ def _measured(request: Request, progress: Progress, folder: Path, run: Run) -> R
         progress.note(warning)
     bench = _bench(request, folder, progress)
     try:
-        with progress.shown():
+        with progress.shown(bench.recent):
             return _conduct(bench, request, progress, folder, run)
     finally:
         bench.stop()

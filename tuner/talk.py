@@ -8,6 +8,7 @@ from gputune.probes.protocol import Goodbye
 HANGS = "the script gave no sign of life under these settings and was started again"
 STARTING_AGAIN = "the script ended by itself; starting it again to go on measuring"
 INTERRUPTED = "interrupted: ending the script and saving what is known"
+LOOP_ENDED = "the loop ended before enough was measured"
 HINT_NEVER_TRAINED = (
     "check that the script reaches its training loop; its output is in script-1.log in the run's folder"
 )
@@ -63,6 +64,11 @@ def ended_before_measuring(
 def never_trained(error: Exception) -> str:
     """Return the message for a script that runs but never reaches a second batch."""
     return f"the script did not train within its time: {error}"
+
+
+def no_hot_swap(reason: str) -> str:
+    """Return the line for a process whose running loader cannot be changed."""
+    return f"the running loader cannot be changed here ({reason}): each trial gets a fresh process, which takes longer"
 
 
 def cannot_attach(error: Exception) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from gputune import talk
+from gputune import neighbours, talk
 from gputune.devices import open_watched
 from gputune.errors import InconclusiveError, TargetError
 from gputune.probes.burst import Burst, Infeasible, Purpose
@@ -18,6 +18,7 @@ from gputune.probes.protocol import Goodbye, Hello, Length, LoaderSite, Measure,
 from gputune.probes.sampler import Sampler
 from gputune.probes.sandbox import plan
 from gputune.probes.sandbox.records import Confinement, Written
+from gputune.probes.series import Series
 from gputune.probes.settings import Settings
 from gputune.probes.target import Target, TargetGone, TargetHangs
 from gputune.script import Script
@@ -25,8 +26,6 @@ from gputune.starter import Starter, applied
 
 MAX_RESTARTS = 8
 """A script that ends by itself during the campaign is started again at most this often."""
-DISTURBED_CORES = 0.5
-"""Cores used by other processes from which on a burst that matters is repeated once."""
 MAX_FUTILE_REPEATS = 2
 """Repeats that were disturbed as well before none is tried any more: the neighbours are there to stay."""
 
@@ -91,10 +90,14 @@ class TargetBench:
         with applied(self.hello.loader if self.hello else None, settings) as config:
             self._target = target = self._starter.launch(config, settings)
             hello = self._starter.greet(target)
+        if self.hello is None and not hello.environment.hot_swap:
+            self._say(talk.no_hot_swap(hello.environment.hot_swap_reason))
         self.hello = self.hello or hello
         self.loaders = hello.loaders
         self._gpu = open_watched(hello.environment, self._device)
-        self._sampler = Sampler(hello.environment.pid, self._gpu)
+        # Of several ranks all are watched, through the command that started them.
+        watched = target.pid if hello.environment.ranks > 1 else hello.environment.pid
+        self._sampler = Sampler(watched, self._gpu)
         self._sampler.start()
         return hello
 
@@ -192,13 +195,17 @@ class TargetBench:
         return Infeasible(settings=order.settings, purpose=order.purpose, reason=reason)
 
     def _disturbed(self, burst: Burst) -> bool:
-        other = burst.host.other_cpu_cores
-        return burst.purpose not in (Purpose.TRIAL, Purpose.DIAGNOSIS) and other is not None and other > DISTURBED_CORES
+        return burst.purpose not in (Purpose.TRIAL, Purpose.DIAGNOSIS) and neighbours.disturbed(burst)
 
     def _with_machine(self, burst: Burst) -> Burst:
         assert self._sampler is not None
         host, gpu = self._sampler.window(burst.start_s, burst.end_s)
-        return msgspec.structs.replace(burst, host=host, gpu=gpu)
+        series = self._sampler.series(burst.start_s, burst.end_s)
+        return msgspec.structs.replace(burst, host=host, gpu=gpu, series=series)
+
+    def recent(self, length_s: float = 5.0) -> Series | None:
+        """Return what was sampled in the last seconds; ``None`` while no script runs."""
+        return self._sampler.recent(length_s) if self._sampler else None
 
     def missing(self) -> list[str]:
         """Return what could not be measured, one sentence each."""

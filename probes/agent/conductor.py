@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from gputune.probes import knob
 from gputune.probes.agent import clock, gates, inputs
 from gputune.probes.agent.alone import Alone
@@ -18,6 +20,7 @@ from gputune.probes.agent.hooks import Attached
 from gputune.probes.agent.interludes import Interludes
 from gputune.probes.agent.line import Line, end_process
 from gputune.probes.agent.measurer import Instruments, Measurer
+from gputune.probes.agent.ranks import Ranks
 from gputune.probes.agent.recorder import forget_yielded
 from gputune.probes.agent.replay import ReplayCache
 from gputune.probes.agent.sites import Site, Sites
@@ -37,6 +40,7 @@ class Conductor:
         ring: where workers put their stamps.
         environment: called once, when the training loader is known.
         claim: called once before that; false where another process of the command is conducted already.
+        ranks: this process's part in a job of several.
         started_s: monotonic time at which the agent came.
     """
 
@@ -49,11 +53,13 @@ class Conductor:
         *,
         environment: Callable[[], Environment],
         claim: Callable[[], bool],
+        ranks: Ranks,
         started_s: float,
     ) -> None:
         self.alone: Alone | None = None
         self._line, self._sites, self._ring = Line(channel), sites, ring
         self._environment, self._claim, self._started_s = environment, claim, started_s
+        self._ranks = ranks
         self._discovery = Discovery(steps)
         self._interludes, self._cache = Interludes(), ReplayCache()
         self._instruments = Instruments(steps, ring, self._interludes, self._cache)
@@ -61,6 +67,11 @@ class Conductor:
         self._measurer: Measurer | None = None
         self._released = self._inside = False
         self._first_batch_after_s = 0.0
+
+    @property
+    def released(self) -> bool:
+        """Whether the tuner has let go of this process."""
+        return self._released
 
     # -- what the hooks call ------------------------------------------------------------------------------------
 
@@ -76,11 +87,8 @@ class Conductor:
         site = attached.site
         if attached.fresh:
             attached.avoid_cycle(iterator)
-        if self._target is None and self._discovery.found(site):
-            if not self._claim():
-                self._released = True
-                return original(iterator)
-            self._take_over(attached)
+        if self._target is None and not self._starts(attached):
+            return original(iterator)
         self._inside = True
         try:
             if self._measurer is None or site is not self._target:
@@ -89,6 +97,17 @@ class Conductor:
         finally:
             self._inside = False
             self._released = self._measurer is not None and self._measurer.released
+
+    def _starts(self, attached: Attached) -> bool:
+        """Take over if this is the loader to conduct; return whether we are still interested in this process."""
+        if self._ranks.follows(attached.site):
+            self._take_over(attached)
+        elif self._ranks.may_lead and self._discovery.found(attached.site):
+            if self._claim():
+                self._take_over(attached)
+            else:
+                self._released = True
+        return not self._released
 
     def checkpointed(self, kind: StallKind, start_s: float, duration_s: float) -> None:
         """Note a ``torch.save`` on the main thread."""
@@ -101,7 +120,7 @@ class Conductor:
 
     def goodbye(self) -> None:
         """Tell the tuner what was seen, when the script ends by itself."""
-        if not self._released:
+        if not self._released and self._ranks.may_lead:
             if self._measurer is not None:
                 self._measurer.end_early()
             sampled = self.alone.report() if self.alone else {}
@@ -138,11 +157,14 @@ class Conductor:
         return batch
 
     def _take_over(self, attached: Attached) -> None:
-        """Say hello for the loader that trains."""
+        """Begin to measure the loader that trains; the first rank says hello for all."""
         site, loader = attached.site, attached.loader
         self._target = site
         site.learn(loader)
-        environment = self._environment()
+        party = self._ranks.party(self._line, site)
+        environment = msgspec.structs.replace(
+            self._environment(), ranks=party.count, ranks_elsewhere=self._ranks.identity.world - party.count
+        )
         self._interludes.take()
         found = gates.check(
             loader,
@@ -152,7 +174,7 @@ class Conductor:
         )
         knobs = knob.declared(self._started_s + self._first_batch_after_s)
         self._cache.clear()
-        self._measurer = Measurer(self._line, self._sites, self._instruments, attached, environment)
+        self._measurer = Measurer(party, self._sites, self._instruments, attached, environment)
         hello = Hello(
             protocol=PROTOCOL_VERSION,
             environment=environment,
@@ -164,4 +186,4 @@ class Conductor:
             data=inputs.data_files(loader.dataset),
             startup_s=self._first_batch_after_s,
         )
-        self._line.say(hello)
+        party.say(hello)

@@ -18,7 +18,7 @@ from gputune.probes.agent.diagnosis import Diagnosis
 from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
 from gputune.probes.agent.interludes import Interludes
-from gputune.probes.agent.line import Line
+from gputune.probes.agent.ranks_party import Party, RankFailed
 from gputune.probes.agent.recorder import forget_yielded
 from gputune.probes.agent.replay import ReplayCache
 from gputune.probes.agent.samples import BATCHES_LOST, Samples, SamplesChanged
@@ -42,7 +42,7 @@ class Measurer:
     """Carries out one order after the other, inside the user's calls of ``next()`` of one loader.
 
     Args:
-        line: to the tuner.
+        party: where orders come from and answers go: the tuner, or the first of several ranks.
         sites: registry of construction sites.
         instruments: what bursts are read from.
         attached: an iterator of the loader that is measured; its settings are the user's own.
@@ -50,12 +50,12 @@ class Measurer:
     """
 
     def __init__(
-        self, line: Line, sites: Sites, instruments: Instruments, attached: Attached, environment: Environment
+        self, party: Party, sites: Sites, instruments: Instruments, attached: Attached, environment: Environment
     ) -> None:
         self.deadline_s: float | None = None
         self.released = False
         """The tuner has let go: nothing is to be measured any more."""
-        self._line, self._sites = line, sites
+        self._party, self._sites = party, sites
         self._steps, self._ring, self._interludes, self._cache = instruments
         self._diagnosis = Diagnosis(self._ring.board)
         self._target, self._own = attached.site, settings_of(attached.loader).replace(knobs=knob.changed())
@@ -68,19 +68,20 @@ class Measurer:
 
     def next_batch(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
         """Return the next batch for the user's loop, measured as ordered."""
-        if self._complete:
+        if self._complete or (self._builder is not None and self._party.is_due(self._batches)):
             self._conclude(iterator, attached)
         if self._builder is None:
             self._obey(iterator, attached, original)
         if self._builder is None:
             return self._unmeasured(iterator, attached, original)
         try:
+            self._party.check()
             return self._fetch(iterator, attached, original)
         except StopIteration:
             raise
         except Exception as error:
             builder = self._builder
-            if builder.order.settings == self._own or not self._hot_swap:
+            if (builder.order.settings == self._own and not isinstance(error, RankFailed)) or not self._hot_swap:
                 raise
             self._undo(iterator, attached, builder, error)
         # What failed is repeated with the user's own settings: an error of the user's comes up again, as it would
@@ -127,7 +128,9 @@ class Measurer:
         attached.site.batches += 1
         self._batches += 1
         samples = size_in_samples(batch, indices, attached.site.facts.get("batch_size"))
-        self._complete = builder.batch(enter_s, return_s, samples, ready, self._steps.count, new_epoch)
+        complete = builder.batch(enter_s, return_s, samples, ready, self._steps.count, new_epoch)
+        self._complete = complete and self._party.decides
+        self._party.measured(self._batches, builder)
         if not builder.period_s:  # warming up: there is time to look at what came
             self._samples.received(order, batch, indices, return_s - enter_s)
         return batch
@@ -165,11 +168,13 @@ class Measurer:
         )
         burst = msgspec.structs.replace(burst, sameness=sameness)
         self._builder, self._complete = None, False
-        self._line.say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
+        self._party.say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
 
     def _obey(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> None:
-        """Wait for the next order and put it into effect."""
-        order = self._line.next_order()
+        """Wait for the next order and put it into effect, unless it is for a later batch."""
+        order = self._party.next_order(self._batches)
+        if order is None:
+            return
         if not isinstance(order, Measure):
             knob.settle(self._own.knobs or ())
             if self._hot_swap:
@@ -179,7 +184,7 @@ class Measurer:
             return
         current = settings_of(attached.loader).replace(knobs=order.settings.knobs)
         if (not self._hot_swap and order.settings != current) or not knob.settle(order.settings.knobs or ()):
-            self._line.say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
+            self._party.say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
             return
         if order.replay and self._accelerator:
             self._cache.pin(order.settings.pin_memory)
@@ -246,4 +251,4 @@ class Measurer:
             reason=reason,
             cost_s=time.monotonic() - builder.start_s,
         )
-        self._line.say(TrialFailed(id=order.id, infeasible=failed))
+        self._party.say(TrialFailed(id=order.id, infeasible=failed))

@@ -96,6 +96,16 @@ class SameSampler:
         return len(self._original) if isinstance(self._original, Sized) else 0
 
 
+def record_indices(iterator: Any) -> None:
+    """Put a recorder in front of what an iterator gets its indices from, where this torch keeps that as we know it."""
+    source = iterator.__dict__.get("_sampler_iter")
+    if source is not None and not isinstance(source, IndexRecorder):
+        iterator._sampler_iter = IndexRecorder(source)
+
+
 def forget_yielded(iterator: Any) -> Any:
-    """Drop the record of the batch just handed out and return its indices."""
-    return iterator._sampler_iter.yielded(iterator.__dict__.get("_task_info"))
+    """Drop the record of the batch just handed out and return its indices (``None`` without a recorder)."""
+    recorder = iterator.__dict__.get("_sampler_iter")
+    if not isinstance(recorder, IndexRecorder):
+        return None
+    return recorder.yielded(iterator.__dict__.get("_task_info"))

@@ -1,5 +1,6 @@
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -118,7 +119,25 @@ def test_gpu_readings_end_up_in_the_window_and_the_series() -> None:
     _host, gpu = sampler.window(start_s, time.monotonic())
     sampler.stop()
     assert gpu.utilization == 55.0
-    assert set(sampler.series().gpu_utilization) == {55.0}
+    assert set(sampler.series(start_s, time.monotonic()).gpu_utilization) == {55.0}
+
+
+def test_the_series_holds_the_use_of_every_core_the_target_may_use() -> None:
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        core = min(os.sched_getaffinity(0))
+        os.sched_setaffinity(burner.pid, {core})
+        sampler = Sampler(burner.pid, NullGpu("none"), interval_s=0.1)
+        sampler.start()
+        start_s = time.monotonic()
+        time.sleep(1.0)
+        seen = sampler.series(start_s, time.monotonic())
+        sampler.stop()
+    finally:
+        burner.kill()
+        burner.wait()
+    assert seen.cores == [core]
+    assert sum(seen.core_busy[0]) / len(seen.core_busy[0]) > 50
 
 
 def test_a_driver_that_hangs_or_breaks_holds_up_nobody() -> None:
