@@ -22,8 +22,15 @@ BAR = 28
 """Columns of the ledger's bar."""
 
 
-def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
-    """Return the report as text; with ``color`` it holds ANSI codes unless NO_COLOR is set."""
+def render(run: Run, *, width: int = WIDTH, color: bool = False, program: str = "gputune") -> str:
+    """Return the report as text; with ``color`` it holds ANSI codes unless NO_COLOR is set.
+
+    Args:
+        run: what to report.
+        width: columns.
+        color: whether the terminal shows colours.
+        program: how the reader calls gputune, for the next commands.
+    """
     colored = color and not os.environ.get("NO_COLOR")
     buffer = io.StringIO()
     console = Console(
@@ -42,7 +49,8 @@ def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
     if judged.next_commands:
         console.print()
         for index, command in enumerate(judged.next_commands):
-            console.print(Text(f"{'next:' if index == 0 else '  or:'} {command}", style="bold" if index == 0 else ""))
+            typed = program + command.removeprefix("gputune")
+            console.print(Text(f"{'next:' if index == 0 else '  or:'} {typed}", style="bold" if index == 0 else ""))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
