@@ -84,6 +84,10 @@ def reproducibility(
 
 
 def _reproducibility(changed: Collection[str], loader: LoaderSite, sameness: Sameness) -> str:
+    if "deterministic" in changed:
+        return "same elements in an order that varies from run to run"
+    if "map_parallelism" in changed or "interleave_parallelism" in changed:
+        return "identical elements in identical order; random augmentations draw another random stream"
     if "in_order" in changed:
         return "same samples in an order that varies from run to run"
     if loader.iterable and "num_workers" in changed:

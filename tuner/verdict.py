@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from gputune import cause_words, described, diagnose, evidence, ranks, stats, words
+from gputune import cause_words, described, diagnose, evidence, pipeline_cause, ranks, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -158,6 +158,8 @@ def _caveats(run: Run) -> list[str]:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
+    if run.outcome is not Outcome.NOTHING_TO_GAIN and (advice := pipeline_cause.cache_advice(run)):
+        caveats.append(advice)
     return caveats + ranks.sentences(run) + _vetoes(run)
 
 
@@ -174,8 +176,9 @@ def _next_commands(run: Run) -> list[str]:
     """Return the commands to type next, the likeliest first."""
     if run.recommendation is None:
         return [f"gputune report {run.id} --format html --open"]
+    form = "--format tfdata" if run.recommendation.settings.pipeline else "--format patch | git apply"
     return [
-        f"gputune export {run.id} --format patch | git apply",
+        f"gputune export {run.id} {form}",
         f"gputune run {' '.join(run.command)}",
         f"gputune report {run.id} --format html --open",
     ]

@@ -22,8 +22,15 @@ BAR = 28
 """Columns of the ledger's bar."""
 
 
-def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
-    """Return the report as text; with ``color`` it holds ANSI codes unless NO_COLOR is set."""
+def render(run: Run, *, width: int = WIDTH, color: bool = False, program: str = "gputune") -> str:
+    """Return the report as text; with ``color`` it holds ANSI codes unless NO_COLOR is set.
+
+    Args:
+        run: what to report.
+        width: columns.
+        color: whether the terminal shows colours.
+        program: how the reader calls gputune, for the next commands.
+    """
     colored = color and not os.environ.get("NO_COLOR")
     buffer = io.StringIO()
     console = Console(
@@ -34,6 +41,7 @@ def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
     _verdict(console, judged)
     _ledger(console, run)
     _by_line(console, run)
+    _pipeline(console, run)
     _changes(console, run)
     _tried(console, run)
     _front(console, run)
@@ -41,7 +49,8 @@ def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
     if judged.next_commands:
         console.print()
         for index, command in enumerate(judged.next_commands):
-            console.print(Text(f"{'next:' if index == 0 else '  or:'} {command}", style="bold" if index == 0 else ""))
+            typed = program + command.removeprefix("gputune")
+            console.print(Text(f"{'next:' if index == 0 else '  or:'} {typed}", style="bold" if index == 0 else ""))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -108,6 +117,19 @@ def _by_line(console: Console, run: Run) -> None:
         for place in places:
             table.add_row(percent(place.share), place.shown)
         console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _pipeline(console: Console, run: Run) -> None:
+    rows = tables.pipeline(run)
+    if not rows:
+        return
+    _heading(console, "The pipeline as it runs: part of its threads' time, and what AUTOTUNE chose")
+    table = Table.grid(padding=(0, 2))
+    for justify in ("right", "left", "left", "left"):
+        table.add_column(justify=justify, overflow="fold")
+    for name, place, share, chosen in rows:
+        table.add_row(share, name, place, chosen)
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def bar(share: float, width: int = BAR) -> str:
