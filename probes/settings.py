@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from gputune.probes.tensorflow.settings import PipelineSettings
+
 DEFAULT_PREFETCH_FACTOR = 2
 """What torch uses when ``prefetch_factor`` is not given and ``num_workers > 0``."""
 
@@ -41,6 +43,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     in_order: bool = True
     knobs: tuple[tuple[str, bool | int | float | str], ...] | msgspec.UnsetType = msgspec.UNSET
     """Values of the script's own knobs (:func:`gputune.knob`) that are not at their defaults, by name."""
+    tensorflow: PipelineSettings | msgspec.UnsetType = msgspec.UNSET
+    """Of a ``tf.data`` pipeline or a Keras ``PyDataset``, to which the others do not apply; not stored where unset."""
+
+    @property
+    def pipeline(self) -> PipelineSettings | None:
+        """The settings of a pipeline, ``None`` for a torch loader."""
+        return None if self.tensorflow is msgspec.UNSET else self.tensorflow
 
     @classmethod
     def make(cls, **values: Any) -> Settings:
@@ -71,7 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _flat(self) -> dict[str, Any]:
         values = msgspec.structs.asdict(self)
         knobs = values.pop("knobs") or ()
-        return {**values, **dict(knobs)}
+        values.pop("tensorflow")
+        return {**values, **dict(knobs), **(self.pipeline.values() if self.pipeline else {})}
 
     def dataloader_kwargs(self) -> dict[str, Any]:
         """Return keyword arguments ``torch.utils.data.DataLoader`` accepts; defaults torch rejects are dropped."""
@@ -84,7 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return kwargs
 
     def __str__(self) -> str:
-        return " ".join(f"{name}={value}" for name, value in {**self.dataloader_kwargs(), **self.knob_values}.items())
+        loader = self.dataloader_kwargs() if self.pipeline is None else self.pipeline.shown()
+        return " ".join(f"{name}={value}" for name, value in {**loader, **self.knob_values}.items())
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
