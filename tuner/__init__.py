@@ -17,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from gputune.notebook import profile
 
         return profile
+    if name == "load_ipython_extension":
+        from gputune.magic import load_ipython_extension
+
+        return load_ipython_extension
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -219,7 +219,7 @@ class _Search:
         else:
             self.study.tell(trial, stats.samples_per_s(result))
             self.beliefs.learn(result)
-            self.planner.surprised(proposal, result)
+            self.planner.surprised(proposal)
         self.trials.append(record)
         self.tell(record)
 

@@ -63,7 +63,7 @@ def of(run: Run) -> Verdict:
     found = diagnose.of(run)
     first = found[0] if found else Finding(cause=Cause.UNKNOWN)
     return Verdict(
-        headline=_headline(run, base, ceiling),
+        headline=_headline(run, base, ceiling, first.cause),
         cause=first.cause,
         cause_sentence=_cause_sentence(first),
         cause_share=first.share,
@@ -104,11 +104,13 @@ def _without_baseline(run: Run) -> Verdict:
     return Verdict(headline=words.NO_BASELINE, caveats=_caveats(run))
 
 
-def _headline(run: Run, base: Burst, ceiling: float | None) -> str:
+def _headline(run: Run, base: Burst, ceiling: float | None, cause: Cause) -> str:
     now = stats.samples_per_s(base)
     if ceiling is None:
         return words.no_ceiling(now, stats.data_wait_share(base))
-    if evidence.is_healthy(now, ceiling):
+    # A small gap that the noise of the burst explains is no cause, and so no headline either.
+    by_chance = cause is Cause.STEP and ceiling <= now * (1 + diagnose.SURE_SHARE)
+    if evidence.is_healthy(now, ceiling) or by_chance:
         return words.healthy(now, ceiling)
     spreads = [stats.throughput(burst).spread for burst in (base, run.ceiling) if burst]
     return words.starved(subject(run), 1 - now / ceiling, now, ceiling, math.hypot(*spreads))

@@ -16,6 +16,8 @@ from gputune.probes.tensorflow.settings import StageUse
 
 APART = frozenset({StallKind.EPOCH, StallKind.VALIDATION, StallKind.CHECKPOINT})
 """Stalls whose time is taken out of the ordinary steps and counted at its own frequency."""
+RACE_FROM, RACE_EVERY = 6, 2
+"""Batches from which, and at every how many, a burst may be found to be clearly losing."""
 
 
 class BurstBuilder:
@@ -112,13 +114,16 @@ class BurstBuilder:
         whole_round = count % max(1, self.order.settings.num_workers) == 0 or self.order.replay
         if elapsed_s >= 1.5 * length.max_s or (elapsed_s >= length.max_s and whole_round):
             return count >= 3 or elapsed_s >= 3 * length.max_s
-        if count < length.min_batches or elapsed_s < length.min_s or not whole_round:
+        long_enough = count >= length.min_batches and elapsed_s >= length.min_s
+        # A race is lost long before the rate is known: look at every few batches of a shorter burst.
+        racing = bool(self.order.abandon_below) and count >= RACE_FROM and (long_enough or count % RACE_EVERY == 0)
+        if not whole_round or not (long_enough or racing):
             return False
         mean_s, half_s = self._interval()
-        if self.order.abandon_below and self._clearly_below(mean_s, half_s):
+        if racing and self._clearly_below(mean_s, half_s):
             self.abandoned = True
             return True
-        return half_s <= length.precision * mean_s
+        return long_enough and half_s <= length.precision * mean_s
 
     def _interval(self) -> tuple[float, float]:
         """Return mean period and half-width of its 90 % interval from batch means over whole worker rounds."""

@@ -63,6 +63,7 @@ def changes(run: Run) -> list[Change]:
         return []
     mine, theirs = before.settings, run.proof.candidate
     rows = _changed_settings(mine, theirs)
+    rows += [_change(name, "default", str(value)) for name, value in theirs.knob_values.items()]
     user = [pair.user for pair in run.proof.pairs]
     candidate = [pair.candidate for pair in run.proof.pairs]
     rows.append(_change("samples/s (proof)", _mean_rate(user), _mean_rate(candidate)))
