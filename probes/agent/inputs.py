@@ -29,7 +29,8 @@ def own_modules() -> list[str]:
         if not isinstance(file, str) or not file.endswith(".py"):
             continue
         path = os.path.abspath(file)
-        beside = any(path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
+        # torch gives some of its modules the names of files that do not exist (torch.ops: "_ops.py").
+        beside = os.path.isfile(path) and any(path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
         if beside and not path.startswith(installed) and not any(f"/{name}/" in path for name in INSTALLED):
             found.add(path)
     return sorted(found)
