@@ -39,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pin_memory: bool = False
     persistent_workers: bool = False
     in_order: bool = True
+    knobs: tuple[tuple[str, bool | int | float | str], ...] | msgspec.UnsetType = msgspec.UNSET
+    """Values of the script's own knobs (:func:`gputune.knob`) that are not at their defaults, by name."""
 
     @classmethod
     def make(cls, **values: Any) -> Settings:
@@ -48,16 +50,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             values.update(prefetch_factor=None, persistent_workers=False, in_order=True)
         elif values.get("prefetch_factor") is None:
             values["prefetch_factor"] = DEFAULT_PREFETCH_FACTOR
-        return cls(**values)
+        knobs = values.pop("knobs", ()) or ()
+        return cls(**values, knobs=tuple(sorted(knobs)) if knobs else msgspec.UNSET)
+
+    @property
+    def knob_values(self) -> dict[str, bool | int | float | str]:
+        """Values of knobs that are not at their defaults."""
+        return dict(self.knobs or ())
 
     def replace(self, **changes: Any) -> Settings:
         """Return these settings with some values changed, valid again."""
         return Settings.make(**{**msgspec.structs.asdict(self), **changes})
 
     def differences(self, other: Settings) -> dict[str, tuple[Any, Any]]:
-        """Return ``{name: (mine, theirs)}`` for every value that differs."""
-        mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
-        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+        """Return ``{name: (mine, theirs)}`` for every value that differs; a knob at its default is ``None``."""
+        mine, theirs = self._flat(), other._flat()
+        names = dict.fromkeys([*mine, *theirs])
+        return {name: (mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)}
+
+    def _flat(self) -> dict[str, Any]:
+        values = msgspec.structs.asdict(self)
+        knobs = values.pop("knobs") or ()
+        return {**values, **dict(knobs)}
 
     def dataloader_kwargs(self) -> dict[str, Any]:
         """Return keyword arguments ``torch.utils.data.DataLoader`` accepts; defaults torch rejects are dropped."""
@@ -70,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return kwargs
 
     def __str__(self) -> str:
-        return " ".join(f"{name}={value}" for name, value in self.dataloader_kwargs().items())
+        return " ".join(f"{name}={value}" for name, value in {**self.dataloader_kwargs(), **self.knob_values}.items())
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from gputune._version import __version__
+from gputune.probes.knob import knob
 
 if TYPE_CHECKING:
     from gputune.notebook import profile
 
-__all__ = ["__version__", "profile"]
+__all__ = ["__version__", "knob", "profile"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ Advice is phrased with its context and never names what the user already does: c
 from __future__ import annotations
 
 from gputune.described import place
-from gputune.numbers import percent, plain_rate, plural, rate, seconds, times
+from gputune.numbers import approximate, percent, plain_rate, plural, rate, seconds, size, times
 from gputune.probes.protocol import LoaderSite
 from gputune.probes.settings import Settings
 from gputune.words import LINE_NAMES
@@ -39,6 +39,15 @@ def too_few_workers(workers: int, service_s: float, of_which: str, capacity: flo
     )
 
 
+def slow_collate(workers: int, service_s: float, share: float, capacity: float, ceiling: float) -> str:
+    """Return the cause when collation makes batches slow."""
+    each = "The worker needs" if workers == 1 else f"Each of the {workers} workers needs"
+    return (
+        f"{each} {seconds(service_s)} a batch, {percent(share)} of it to put samples together (collate_fn): "
+        f"together {rate(capacity)} of the {plain_rate(ceiling)} the loop could take."
+    )
+
+
 def slow_samples(factor: float, service_s: float) -> str:
     """Return the cause when a few slow batches hold up a queue that is fast enough on average."""
     return (
@@ -57,6 +66,14 @@ def unexplained_wait(workers: int, capacity: float | None) -> str:
     )
 
 
+def cold_cache(misses: float, data_set_bytes: float, memory_bytes: float) -> str:
+    """Return why the first pass over a data set is slow."""
+    return (
+        f"{percent(misses)} of what it reads comes off the disk, not out of memory; the data set (about "
+        f"{size(data_set_bytes)}) fits into memory ({size(memory_bytes)} free), so later passes find it there."
+    )
+
+
 def step_bound(who: str, busy_s: float, wait_share: float) -> str:
     """Return why a healthy run is not faster."""
     return (
@@ -65,10 +82,10 @@ def step_bound(who: str, busy_s: float, wait_share: float) -> str:
     )
 
 
-def finding(line: str, share: float, note: str) -> str:
-    """Return one further finding."""
+def finding(name: str, share: float, note: str) -> str:
+    """Return one further finding; ``name`` is a line of the ledger or what part of it waits."""
     detail = f" ({note})" if note else ""
-    return f"{LINE_NAMES[line]}: {percent(share)} of wall time{detail}"
+    return f"{LINE_NAMES.get(name, name)}: {percent(share)} of wall time{detail}"
 
 
 def costliest(place: str, share: float) -> str:
@@ -81,9 +98,33 @@ def main_code(share: float, place: str) -> str:
     return f"code on the training thread between loader and model: ~{percent(share)} of wall time, most in {place}"
 
 
+def python_overhead(share: float, place: str) -> str:
+    """Return the finding on code between steps that no single place explains."""
+    return f"Python between steps: ~{percent(share)} of wall time, spread over many lines (most: {place})"
+
+
 def sampled_logging(share: float, place: str) -> str:
     """Return the finding on a logger that is only known from sampled stacks."""
     return f"logging: ~{percent(share)} of wall time, called at {place}"
+
+
+def sync_point(file: str, line: int, call: str, per_step_s: float) -> str:
+    """Return one line that waits for the device."""
+    place = f"{'/'.join(file.split('/')[-2:])}:{line}"
+    return f"{place} ({call}, {seconds(per_step_s)} a step)" if call else f"{place} ({seconds(per_step_s)} a step)"
+
+
+def syncs(share: float, places: list[str]) -> str:
+    """Return the finding on lines that make the host wait for the device."""
+    return f"the host waits for the device up to {percent(share)} of wall time at {', '.join(places)}"
+
+
+def memory_grows(per_1000_bytes: float, available_bytes: float, samples: float) -> str:
+    """Return the finding on memory that will run out."""
+    return (
+        f"memory grows by {size(per_1000_bytes)} per 1,000 samples; at this rate the {size(available_bytes)} that are "
+        f"free are full after about {approximate(samples)} samples"
+    )
 
 
 def alone(share: float, place: str, where: str) -> str:
@@ -104,11 +145,18 @@ def seen_elsewhere(each_s: float, every: float) -> str:
 
 
 def validation_waits(share: float) -> str:
-    """Return why a validation is slow."""
-    return f"{percent(share)} of it waiting for its own loader"
+    """Return which part of a validation waits."""
+    return f"{percent(share)} of each validation"
 
 
 MAIN_CODE_ADVICE = "move it into the dataset, where workers do it while the model computes, or onto the GPU"
+PYTHON_ADVICE = "do less in every step: fewer callbacks and metrics, larger batches"
+VALIDATION_WAITS = "validation, waiting for its own loader"
+MEMORY_ADVICE = (
+    "lists of Python objects in a dataset are copied into each worker as they are touched: keep them in numpy or arrow "
+    "arrays; fewer workers; or look for what is kept by mistake"
+)
+SYNC_ADVICE = "keep values on the device and read them every N steps (loss.detach(), then .item() when it is printed)"
 LOGGING_ADVICE = "log every N steps, write from a background thread (gputune async logging)"
 
 
@@ -120,8 +168,12 @@ def loading_advice(cause: str, settings: Settings) -> str:
         "cores": "cache decoded samples, shrink them beforehand, or move the costly transform to the GPU",
         "bandwidth": "more workers cannot help: read less (smaller or compressed files) or from faster storage",
         "storage": "more requests at a time: more workers, or threads within each",
+        "collate": "stack tensors of equal shape in one call, without Python loops over elements, or pad less",
+        "cold_cache": "read the files once before training starts, or judge by the second epoch; more workers hide it",
         "queue": "hand over fewer, larger objects: larger batches, tensors instead of Python objects",
-        "slow_samples": "in_order=False (changes the order), or a deeper queue",
+        "slow_samples": "a deeper queue"
+        if not settings.in_order
+        else "in_order=False (other order), or a deeper queue",
     }.get(cause, "")
 
 

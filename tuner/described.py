@@ -20,4 +20,5 @@ def shown(settings: Settings, user: Settings) -> str:
     default = {"prefetch_factor": DEFAULT_PREFETCH_FACTOR, "pin_memory": False, "persistent_workers": False}
     ordered = [name for name in SETTINGS if name in mine]
     kept = [n for n in ordered if mine[n] != default.get(n) or theirs.get(n, mine[n]) != mine[n]]
-    return " ".join(f"{name}={mine[name]}" for name in kept)
+    values = {name: mine[name] for name in kept} | settings.knob_values
+    return " ".join(f"{name}={value}" for name, value in values.items())

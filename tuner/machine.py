@@ -28,6 +28,7 @@ def describe(gpu: Gpu | None = None) -> Machine:
         cpus=cpus.present,
         effective_cpus=cpus.effective,
         cpu_model=host.cpu_model(),
+        threads_per_core=host.threads_per_core(),
         memory_bytes=memory.total_bytes if memory else None,
         memory_available_bytes=memory.available_bytes if memory else None,
         shm_free_bytes=host.shm_free_bytes(),

@@ -21,9 +21,10 @@ import msgspec
 from rich.console import Console
 
 from gputune import lock, machine, talk
-from gputune.campaign import Campaign, Options
+from gputune.campaign import Campaign
 from gputune.devices import open_watched
 from gputune.errors import GputuneError, InconclusiveError, UsageError
+from gputune.options import Options
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.channel import Channel, ChannelClosed, ChannelTimeout
 from gputune.probes.protocol import Event, Hello, Length, Measure, Measured, Order, Release, TrialFailed

@@ -13,6 +13,7 @@ from statistics import fmean, median, stdev
 
 import msgspec
 
+from gputune.numbers import WIDE
 from gputune.probes.batch_means import mean_and_half_width, t_quantile
 from gputune.probes.burst import Burst, StallKind
 
@@ -37,7 +38,7 @@ class Estimate(msgspec.Struct, frozen=True):
     @property
     def wide(self) -> bool:
         """Whether the number deserves a warning mark."""
-        return self.spread > 0.10
+        return self.spread > WIDE
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.90, round_length: int = 1) -> Estimate:
@@ -95,6 +96,20 @@ def data_wait_share(burst: Burst) -> float:
     ``next()``."""
     total = sum(burst.period_s)
     return sum(burst.wait_s) / total if total > 0 else 0.0
+
+
+def data_wait_estimate(burst: Burst, confidence: float = 0.90) -> Estimate:
+    """Return :func:`data_wait_share` with its interval: of the ratio of two sums over the same steps.
+
+    A burst too short for an interval says nothing about the share: from 0 to 1.
+    """
+    share = data_wait_share(burst)
+    if not burst.period_s or sum(burst.period_s) <= 0:
+        return Estimate(share, 0.0, 1.0)
+    residuals = [wait_s - share * period_s for wait_s, period_s in zip(burst.wait_s, burst.period_s, strict=True)]
+    _, half_s = mean_and_half_width(residuals, confidence, max(1, burst.settings.num_workers))
+    half = half_s / fmean(burst.period_s)
+    return Estimate(share, max(0.0, share - half), min(1.0, share + half))
 
 
 def service_s(burst: Burst) -> float | None:

@@ -7,6 +7,7 @@ from gputune.probes.protocol import Goodbye
 
 HANGS = "the script gave no sign of life under these settings and was started again"
 STARTING_AGAIN = "the script ended by itself; starting it again to go on measuring"
+INTERRUPTED = "interrupted: ending the script and saving what is known"
 LOOP_ENDED = "the loop ended before enough was measured"
 HINT_NEVER_TRAINED = (
     "check that the script reaches its training loop; its output is in script-1.log in the run's folder"
@@ -93,3 +94,8 @@ def busy_machine(cores: float) -> str:
 def already_running(pid: str) -> str:
     """Return the message for a second campaign on the machine."""
     return f"another gputune campaign (process {pid}) is measuring on this machine"
+
+
+def unchanged(run_id: str, compared: str) -> str:
+    """Return the line for a finished result that still holds."""
+    return f"nothing has changed since run {run_id} ({compared}); this is its result, --fresh measures again"

@@ -27,11 +27,11 @@ NO_BASELINE = "Nothing was measured before the campaign ended, so nothing can be
 CLEAN_REPRODUCIBILITY = "identical batches in identical order"
 
 
-def starved(who: str, starvation: float, now: float, ceiling: float) -> str:
-    """Return the headline of a starved run."""
+def starved(who: str, starvation: float, now: float, ceiling: float, spread: float = 0.0) -> str:
+    """Return the headline of a starved run; ``spread`` is the relative half-width of the ratio's interval."""
     return (
         f"{who} waits for data {percent(starvation)} of the time. With free data this script would run "
-        f"{times(ceiling / now)} faster ({plain_rate(ceiling)} vs {rate(now)})."
+        f"{times(ceiling / now, spread)} faster ({plain_rate(ceiling)} vs {rate(now)})."
     )
 
 
@@ -90,6 +90,11 @@ def proved(pairs: int, settings: str, ratio: Estimate) -> str:
         f"{settings}  ->  {times(ratio.value)} (95 % interval {ratio.low:.2f}-{ratio.high:.2f}, proved over "
         f"{plural(pairs, 'alternating pair')})"
     )
+
+
+def knob_read_once(name: str) -> str:
+    """Return why a knob's trials take long."""
+    return f"knob {name} is read once at start-up: each of its trials starts the script again"
 
 
 def not_proved(pairs: int, settings: str, ratio: Estimate, least: float) -> str:

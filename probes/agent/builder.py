@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from gputune.probes.agent import device
+from gputune.probes.agent.diagnosis import Seen
 from gputune.probes.agent.interludes import Span
 from gputune.probes.batch_means import mean_and_half_width
-from gputune.probes.burst import Burst, Hotspot, Stall, StallKind
+from gputune.probes.burst import Burst, Stall, StallKind, WorkerBatch
 from gputune.probes.protocol import Measure
 
 APART = frozenset({StallKind.EPOCH, StallKind.VALIDATION, StallKind.CHECKPOINT})
@@ -128,15 +127,23 @@ class BurstBuilder:
         fastest = mean_s - half_s
         return fastest > 0 and fmean(self.samples) / fastest < (self.order.abandon_below or 0.0)
 
-    def finish(
-        self, workers: list[Any], batch_bytes: int, batches_per_epoch: int = 0, hotspots: Sequence[Hotspot] = ()
-    ) -> Burst:
-        """Return the record. On a GPU its queue is emptied first, and the time that takes belongs to the burst."""
+    def end(self) -> None:
+        """Empty the queue of a GPU; the time that takes belongs to the burst."""
         before = time.monotonic()
         device.synchronize()
         extra_s = time.monotonic() - before
         if self.period_s and extra_s > 1e-4:
             self.period_s[-1] += extra_s
+
+    def record(self, workers: list[WorkerBatch], seen: Seen, *, batch_bytes: int, batches_per_epoch: int = 0) -> Burst:
+        """Return the burst, which has ended.
+
+        Args:
+            workers: the stamps of all batches made meanwhile.
+            seen: what was looked for besides.
+            batch_bytes: bytes of tensors in a batch (0: unknown).
+            batches_per_epoch: length of one pass over the loader (0: unknown).
+        """
         start = self._measure_from_s or self.start_s
         return Burst(
             settings=self.order.settings,
@@ -152,7 +159,9 @@ class BurstBuilder:
             ready=self.ready,
             workers=[w for w in workers if w.start_s + w.fetch_s + w.collate_s >= start],
             stalls=self.stalls,
-            hotspots=list(hotspots),
+            hotspots=seen.hotspots,
+            syncs=seen.syncs,
+            missing=seen.missing,
             batches_total=self.batches,
             steps=max(0, self._steps - self._steps_at_start),
             batch_bytes=batch_bytes,

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from gputune.probes.agent import clock, gates
+from gputune.probes import knob
+from gputune.probes.agent import clock, gates, inputs
 from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.discovery import Discovery
 from gputune.probes.agent.hooks import Attached
@@ -26,7 +27,7 @@ from gputune.probes.agent.sites import Site, Sites
 from gputune.probes.agent.steps import StepCounter
 from gputune.probes.burst import StallKind
 from gputune.probes.channel import Channel
-from gputune.probes.protocol import PROTOCOL_VERSION, Environment, Goodbye, Hello, Order
+from gputune.probes.protocol import PROTOCOL_VERSION, Environment, Goodbye, Hello, Knob, Order
 
 
 class Conductor:
@@ -171,6 +172,7 @@ class Conductor:
             iterable=bool(site.facts.get("iterable")),
             batch=self._cache.last,
         )
+        knobs = knob.declared(self._started_s + self._first_batch_after_s)
         self._cache.clear()
         self._measurer = Measurer(party, self._sites, self._instruments, attached, environment)
         hello = Hello(
@@ -179,6 +181,9 @@ class Conductor:
             loader=site.record(),
             loaders=self._sites.records(),
             gates=found,
+            knobs=[Knob(name=k.name, choices=list(k.choices), live=k.live) for k in knobs],
+            modules=inputs.own_modules(),
+            data=inputs.data_files(loader.dataset),
             startup_s=self._first_batch_after_s,
         )
         party.say(hello)

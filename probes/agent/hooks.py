@@ -20,6 +20,8 @@ from gputune.probes.agent.torch_private import ToyDataset
 POLL_S = 0.5
 """How often a wait for workers looks whether they are alive and the deadline has passed (torch: 5 s)."""
 
+HUNG = "no batch before the deadline: the workers hang, wait for a lock, or make something that cannot be pickled"
+
 
 class TrialDeadline(RuntimeError):
     """No batch arrived in time under trial settings."""
@@ -148,7 +150,7 @@ class LoaderHooks:
 
         def _try_get_data(self: Any, timeout: float = POLL_S) -> Any:
             if listener.deadline_s is not None and time.monotonic() > listener.deadline_s:
-                raise TrialDeadline("no batch before the deadline")
+                raise TrialDeadline(HUNG)
             return original(self, timeout)
 
         multi._try_get_data = _try_get_data

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gputune.probes.agent import clock
+import msgspec
+
+from gputune.probes import knob
+from gputune.probes.agent import accelerator, clock
 from gputune.probes.agent.batches import size_in_bytes, size_in_samples
 from gputune.probes.agent.builder import BurstBuilder
+from gputune.probes.agent.copies import CopyTimer
 from gputune.probes.agent.diagnosis import Diagnosis
 from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
@@ -16,10 +21,11 @@ from gputune.probes.agent.interludes import Interludes
 from gputune.probes.agent.ranks_party import Party, RankFailed
 from gputune.probes.agent.recorder import forget_yielded
 from gputune.probes.agent.replay import ReplayCache
+from gputune.probes.agent.samples import BATCHES_LOST, Samples, SamplesChanged
 from gputune.probes.agent.sites import Sites, settings_of
 from gputune.probes.agent.steps import StepCounter
 from gputune.probes.agent.swap import kill_workers, swap
-from gputune.probes.burst import Infeasible, Purpose
+from gputune.probes.burst import Infeasible, Purpose, Sameness
 from gputune.probes.protocol import Environment, Measure, Measured, Refused, TrialFailed
 
 
@@ -52,8 +58,10 @@ class Measurer:
         self._party, self._sites = party, sites
         self._steps, self._ring, self._interludes, self._cache = instruments
         self._diagnosis = Diagnosis(self._ring.board)
-        self._target, self._own = attached.site, settings_of(attached.loader)
+        self._target, self._own = attached.site, settings_of(attached.loader).replace(knobs=knob.changed())
         self._hot_swap, self._accelerator = environment.hot_swap, environment.accelerator
+        self._copies = CopyTimer(sys.modules["torch"].Tensor, accelerator.present())
+        self._samples = Samples(self._own, iterable=bool(attached.site.facts.get("iterable")))
         self._batches = attached.site.batches
         self._builder: BurstBuilder | None = None
         self._complete = False
@@ -61,9 +69,9 @@ class Measurer:
     def next_batch(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
         """Return the next batch for the user's loop, measured as ordered."""
         if self._complete or (self._builder is not None and self._party.is_due(self._batches)):
-            self._answer()
+            self._conclude(iterator, attached)
         if self._builder is None:
-            self._obey(iterator, attached)
+            self._obey(iterator, attached, original)
         if self._builder is None:
             return self._unmeasured(iterator, attached, original)
         try:
@@ -83,7 +91,7 @@ class Measurer:
     def end_early(self) -> None:
         """The script ends by itself: what the burst under way has may be enough."""
         if self._builder is not None and self._builder.has_enough:
-            self._answer()
+            self._answer(Sameness.UNKNOWN)
 
     def _unmeasured(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
         batch = original(iterator)
@@ -97,8 +105,7 @@ class Measurer:
         builder = self._builder
         assert builder is not None
         order, new_epoch = builder.order, attached.fresh
-        spans = self._interludes.take()
-        for span in spans:
+        for span in (*self._interludes.take(), *self._copies.take()):
             builder.stall(span)
         self._time_main_thread_fetches(iterator, attached)
         enter_s = time.monotonic()
@@ -124,6 +131,8 @@ class Measurer:
         complete = builder.batch(enter_s, return_s, samples, ready, self._steps.count, new_epoch)
         self._complete = complete and self._party.decides
         self._party.measured(self._batches, builder)
+        if not builder.period_s:  # warming up: there is time to look at what came
+            self._samples.received(order, batch, indices, return_s - enter_s)
         return batch
 
     def _time_main_thread_fetches(self, iterator: Any, attached: Attached) -> None:
@@ -132,48 +141,99 @@ class Measurer:
             clock.FetchTimer(fetcher, self._ring, 0)
             attached.timed_fetcher = fetcher
 
-    def _answer(self) -> None:
-        """Send the finished burst."""
+    def _conclude(self, iterator: Any, attached: Attached) -> None:
+        """Send the finished burst, unless its settings lost or repeated a batch."""
         builder = self._builder
         assert builder is not None
-        size = size_in_bytes(self._cache.last)
-        length = self._target.facts.get("batches_per_epoch") or 0
-        burst = builder.finish(self._ring.drain(), size, length, self._diagnosis.end())
+        once = iterator._sampler_iter.every_batch_once()
+        if not once and builder.order.settings != self._own and not self._samples.iterable:
+            self._undo(iterator, attached, builder, SamplesChanged(BATCHES_LOST))
+        else:
+            self._answer(self._samples.sameness(builder.order, once))
+
+    def _answer(self, sameness: Sameness) -> None:
+        builder = self._builder
+        assert builder is not None
+        builder.end()
+        for span in self._copies.take():
+            builder.stall(span)
+        seen = self._diagnosis.end()
+        if self._copies.missing:
+            seen.missing.append(self._copies.missing)
+        burst = builder.record(
+            self._ring.drain(),
+            seen,
+            batch_bytes=size_in_bytes(self._cache.last),
+            batches_per_epoch=self._target.facts.get("batches_per_epoch") or 0,
+        )
+        burst = msgspec.structs.replace(burst, sameness=sameness)
         self._builder, self._complete = None, False
         self._party.say(Measured(id=builder.order.id, burst=burst, loaders=self._sites.records()))
 
-    def _obey(self, iterator: Any, attached: Attached) -> None:
+    def _obey(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> None:
         """Wait for the next order and put it into effect, unless it is for a later batch."""
         order = self._party.next_order(self._batches)
         if order is None:
             return
         if not isinstance(order, Measure):
+            knob.settle(self._own.knobs or ())
             if self._hot_swap:
                 swap(iterator, attached.loader, attached.index_sampler, self._own)
+            self._copies.remove()
             self.released = True
             return
-        current = settings_of(attached.loader)
-        if not self._hot_swap and order.settings != current:
+        current = settings_of(attached.loader).replace(knobs=order.settings.knobs)
+        if (not self._hot_swap and order.settings != current) or not knob.settle(order.settings.knobs or ()):
             self._party.say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
             return
         if order.replay and self._accelerator:
             self._cache.pin(order.settings.pin_memory)
         self._ring.drain()
         self._interludes.take()
+        self._copies.take()
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.prepare()
         if self._hot_swap:
             try:
-                swap(iterator, attached.loader, attached.index_sampler, order.settings)
+                self._swap(iterator, attached, original, builder)
             except Exception as error:
                 if order.settings == self._own:
                     raise
                 self._undo(iterator, attached, builder, error)
                 return
-        builder.began(time.monotonic() - builder.start_s)
+        builder.began(builder.swap_s or time.monotonic() - builder.start_s)
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.begin()
+
+    def _swap(self, iterator: Any, attached: Attached, original: Callable[[Any], Any], builder: BurstBuilder) -> None:
+        """Put the order's settings into effect, and see first whether they bring the user's samples."""
+        order = builder.order
+        self._samples.begin()
+        first = self._samples.to_repeat(order)
+        swap(iterator, attached.loader, attached.index_sampler, order.settings, first)
+        builder.swap_s = time.monotonic() - builder.start_s
+        if not first:
+            return
+        yielded = iterator._num_yielded
+
+        def fetch() -> Any:
+            self.deadline_s = None if order.settings == self._own else time.monotonic() + order.deadline_s
+            batch = original(iterator)
+            forget_yielded(iterator)
+            return batch
+
+        try:
+            builder.first_batch_s = self._samples.compare(order, fetch, len(first)) - builder.start_s
+        except Exception:
+            if order.settings != self._own:
+                raise
+            # Fetching a sample twice is nothing the user's script ever does: their loop must not see what it brings.
+            self._samples.give_up()
+            kill_workers(iterator)
+            swap(iterator, attached.loader, attached.index_sampler, order.settings)
+        iterator._num_yielded = yielded
+        self.deadline_s = None
 
     def _undo(self, iterator: Any, attached: Attached, builder: BurstBuilder, error: Exception) -> None:
         """Put the user's own settings back, repeat what was under way, and tell the tuner why."""
@@ -181,6 +241,7 @@ class Measurer:
         self._diagnosis.end()
         reason = explain(iterator, error)
         kill_workers(iterator)
+        knob.settle(self._own.knobs or ())
         swap(iterator, attached.loader, attached.index_sampler, self._own)
         self._builder, self._complete = None, False
         order = builder.order

@@ -12,7 +12,7 @@ import msgspec
 import run_factory as factory
 
 from gputune.export import patch
-from gputune.probes.settings import Settings
+from gputune.probes.settings import SETTINGS, Settings
 from gputune.record import Recommendation, Run
 
 HEAD = "import torch\nfrom torch.utils.data import DataLoader\n\ndata = list(range(8))\n"
@@ -58,4 +58,4 @@ def applied(folder: Path, file: Path, run: Run) -> bytes:
 def loader_of(source: bytes) -> Settings:
     names: dict[str, Any] = {"__name__": "script"}
     exec(compile(source, "train.py", "exec"), names)
-    return Settings.make(**{name: getattr(names["loader"], name) for name in msgspec.structs.asdict(NONE)})
+    return Settings.make(**{name: getattr(names["loader"], name) for name in SETTINGS})
