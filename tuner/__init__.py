@@ -1,5 +1,21 @@
-"""gputune: why is my GPU idle, how much would I gain, and which settings fix it?"""
+"""gputune: why is my GPU idle, how much would I gain, and which settings fix it?
+
+The parts a setting switches on are also an API: ``gputune.install_async_save()``, ``gputune.AsyncCheckpointer`` and
+the other names of :mod:`gputune.probes.runtime`, each imported on first use.
+"""
+
+from typing import Any
 
 from gputune._version import __version__
 
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # A module of ours that is being imported is asked for here first; it is none of the parts.
+    if not name.startswith("_"):
+        from gputune.probes import runtime
+
+        if name in runtime.__all__:
+            return getattr(runtime, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gputune import proof, reading, space, stats
+from gputune import described, offloading, proof, reading, space, stats
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.planner import Proposal
@@ -106,7 +106,7 @@ class Campaign:
         self._timed("baseline", self._baseline)
         self._timed("ceiling", self._ceiling)
         self._timed("diagnosis", self._diagnose)
-        if self._nothing_to_gain():
+        if self._nothing_to_gain() and not self._evident():
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
             best = self._timed("search", self._search)
@@ -170,6 +170,11 @@ class Campaign:
         # A loop that hardly ever waits for data has nothing to gain even when the machine drifted in between.
         return headroom < stats.HEADROOM_WORTH_TUNING or stats.data_wait_share(baseline) < stats.MIN_EFFECT
 
+    def _evident(self) -> dict[str, float]:
+        """Return the process-wide settings that the baseline speaks for."""
+        assert self.run.baseline is not None
+        return offloading.evident(self.run.baseline, self.run.loader)
+
     def _space(self) -> space.Space:
         baseline = self.run.baseline
         assert baseline is not None
@@ -179,6 +184,7 @@ class Campaign:
             gates=self.run.gates,
             restrict=self._options.restrict,
             allow=self._options.allow,
+            evident=self._evident(),
             accelerator=self._hello.environment.accelerator,
             worker_bytes=self._worker_bytes(),
             batch_bytes=baseline.batch_bytes,
@@ -207,6 +213,8 @@ class Campaign:
             max_trials=self._options.max_trials,
             epoch_start_s=self._epoch_start_s(baseline),
             epoch_s=self._epoch_s(baseline),
+            site=self.run.loader,
+            tune_loader=not self._nothing_to_gain(),
         )
         result = search(self._bench, context, self._tried)
         self._update(stopped_because=result.stopped_because)
@@ -236,7 +244,7 @@ class Campaign:
 
     def _conclude(self, best: Settings | None) -> None:
         if best is None or best == self._own:
-            self._update(outcome=Outcome.MACHINE_LIMIT)
+            self._update(outcome=Outcome.NOTHING_TO_GAIN if self._nothing_to_gain() else Outcome.MACHINE_LIMIT)
             return
         found = self._timed("proof", lambda: self._prove(best))
         if found is None or not found.better:
@@ -245,15 +253,21 @@ class Campaign:
         self._update(
             outcome=Outcome.RECOMMENDED,
             recommendation=Recommendation(
-                settings=best,
+                settings=found.candidate,
                 ratio=found.ratio,
                 low=found.low,
                 high=found.high,
-                reproducibility=proof.reproducibility(self._own, best, self._hello.loader),
+                reproducibility=proof.reproducibility(self._own, found.candidate, self._hello.loader),
+                notes=described.process_wide(found.candidate),
             ),
         )
 
     def _prove(self, best: Settings) -> Any:
-        found = proof.prove(self._bench, self._own, best, self._deadline_s, lambda text: self._listener.note(text))
+        assert self.run.baseline is not None
+        changed = set(self._own.differences(best)) & set(offloading.LINES)
+        length = offloading.length(self.run.baseline, changed) if changed else proof.LENGTH
+        found = proof.prove(self._bench, self._own, best, self._deadline_s, self._listener.note, length)
+        if found is None and best.loader_only() not in (best, self._own):
+            return self._prove(best.loader_only())
         self._update(proof=found)
         return found

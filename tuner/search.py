@@ -12,14 +12,14 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
-from gputune import stats
 from gputune.beliefs import Beliefs
 from gputune.bench import Bench
 from gputune.candidates import Candidates
 from gputune.cost import Point
+from gputune.offloading import PHASE, Offloading
 from gputune.planner import Planner, Proposal
 from gputune.probes.burst import Burst, Infeasible, Purpose
-from gputune.probes.protocol import Length
+from gputune.probes.protocol import Length, LoaderSite
 from gputune.probes.settings import Settings
 from gputune.record import Trial
 from gputune.sampler import ReplaySampler, distributions, parameters, suggest
@@ -58,6 +58,10 @@ class SearchContext(msgspec.Struct, frozen=True, kw_only=True):
     epoch_start_s: float | None = None
     """Measured seconds from the end of one epoch to the first batch of the next."""
     epoch_s: float | None = None
+    site: LoaderSite | None = None
+    """The training loader."""
+    tune_loader: bool = True
+    """False where the loader keeps up and only checkpoints or log calls are worth moving."""
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,24 +107,35 @@ class _Search:
         )
         self.candidates = Candidates(context.space, context.user, context.baseline, start_share)
         self.planner = Planner(context.user, self.beliefs, self.candidates)
+        self.offloading = Offloading(context.baseline, context.site, context.space.choices)
         self.sampler = ReplaySampler(context.space, context.seed)
-        self.study = _open_study(context, self.sampler)
+        self.study = _open_study(context, self.sampler, self.offloading.value(context.baseline))
         self.trials: list[Trial] = []
         self.pinned: Burst | None = None
 
     def run(self) -> SearchResult:
-        self._probe_pinning()
-        stopped = ""
+        stopped = "" if self.context.tune_loader else "the loader keeps up"
+        if not stopped:
+            self._probe_pinning()
         while not stopped:
             stopped = self._out_of_means() or self._round()
+        best = self._offload()
         return SearchResult(
             trials=self.trials,
-            best=self.beliefs.best(),
+            best=best,
             stopped_because=stopped,
             reachable_samples_per_s=self.beliefs.reachable_samples_per_s(self.candidates.all),
             pareto=self.beliefs.front(),
             pinned_ceiling=self.pinned,
         )
+
+    def _offload(self) -> Settings:
+        """Try what takes checkpoints and log calls off the training thread, on top of the best of the loader."""
+        self.offloading.begin(self.beliefs.best())
+        while not self._out_of_means() and (proposal := self.offloading.next()) is not None:
+            self.sampler.offer(proposal.settings)
+            self._measure(self.study.ask(), proposal)
+        return self.offloading.best
 
     def _probe_pinning(self) -> None:
         """Replay cached batches once with pinning the other way round: its gain shows without any worker's
@@ -161,7 +176,7 @@ class _Search:
             return f"no batch was stamped, so nothing could be predicted; best of {tried} sampled settings"
         for _ in range(IDLE_ASKS):
             trial = self.study.ask()
-            settings = suggest(trial, self.context.space)
+            settings = self.context.space.loader_part(suggest(trial, self.context.space))
             if self.context.space.fits(settings) and settings not in self.beliefs.measured:
                 self._measure(
                     trial, Proposal(settings=settings, phase="search", why="sampled: no model of this loader")
@@ -172,8 +187,8 @@ class _Search:
 
     def _measure(self, trial: optuna.trial.Trial, proposal: Proposal) -> None:
         self.tell(proposal)
-        result = self._burst(proposal)
-        if isinstance(result, Burst) and self.beliefs.disturbed(result):
+        result, offload = self._burst(proposal), proposal.phase == PHASE
+        if isinstance(result, Burst) and not offload and self.beliefs.disturbed(result):
             # Someone else used the machine: keep it with less weight and look again.
             self.beliefs.learn(result)
             again = self._burst(proposal)
@@ -184,9 +199,13 @@ class _Search:
         if isinstance(result, Infeasible):
             trial.set_user_attr("infeasible", result.reason)
             self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial, self.offloading.value(result))
+        if offload:
+            self.offloading.learn(proposal.settings, result)
+        elif isinstance(result, Infeasible):
             self.candidates.exclude(result)
         else:
-            self.study.tell(trial, stats.samples_per_s(result))
             self.beliefs.learn(result)
             self.planner.surprised(proposal, result)
         record = Trial(
@@ -207,8 +226,8 @@ class _Search:
         )
 
 
-def _open_study(context: SearchContext, sampler: ReplaySampler) -> Any:
-    """Return the study, with the user's settings as its first trial."""
+def _open_study(context: SearchContext, sampler: ReplaySampler, value: float) -> Any:
+    """Return the study, with the user's settings and what they reach as its first trial."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage: BaseStorage | None = None
     if context.storage_folder is not None:
@@ -223,7 +242,7 @@ def _open_study(context: SearchContext, sampler: ReplaySampler) -> Any:
             create_trial(
                 params=parameters(context.user, known),
                 distributions=dict(known),
-                value=stats.samples_per_s(context.baseline),
+                value=value,
                 user_attrs={"why": "the user's own settings", "phase": "baseline"},
             )
         )

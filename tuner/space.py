@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import msgspec
 
 from gputune.probes.protocol import Gate
-from gputune.probes.settings import SETTINGS, Safety, Settings
+from gputune.probes.settings import NEED_WORKERS, SETTINGS, Safety, Scope, Settings
 from gputune.record import Machine
 
 SHM_SHARE = 0.5
@@ -46,17 +46,21 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
         return self.memory_bytes is None or taken_bytes <= self.memory_bytes
 
     def candidates(self) -> list[Settings]:
-        """Return every distinct valid combination that fits."""
-        names = list(self.choices)
-        found = {Settings.make(**dict(zip(names, values, strict=True))) for values in product(*self.choices.values())}
+        """Return every distinct valid combination of loader settings that fits."""
+        names = [name for name in self.choices if SETTINGS[name].scope is Scope.LOADER]
+        combinations = product(*(self.choices[name] for name in names))
+        found = {self.loader_part(Settings.make(**dict(zip(names, v, strict=True)))) for v in combinations}
         return [settings for settings in found if self.fits(settings)]
+
+    def loader_part(self, settings: Settings) -> Settings:
+        """Return ``settings`` with process-wide ones as they are before any is tried: off, unless they are fixed."""
+        return settings.replace(**{n: v[0] for n, v in self.choices.items() if SETTINGS[n].scope is Scope.PROCESS})
 
     def allows(self, settings: Settings) -> bool:
         """Whether every value of ``settings`` may be tried."""
         values = msgspec.structs.asdict(settings)
-        free_without_workers = {"prefetch_factor", "persistent_workers", "in_order"}
         return self.fits(settings) and all(
-            values[name] in choices or (settings.num_workers == 0 and name in free_without_workers)
+            values[name] in choices or (settings.num_workers == 0 and name in NEED_WORKERS)
             for name, choices in self.choices.items()
         )
 
@@ -68,6 +72,7 @@ def build(
     gates: Sequence[Gate] = (),
     restrict: Mapping[str, tuple[Any, ...]] | None = None,
     allow: Sequence[str] = (),
+    evident: Collection[str] = (),
     accelerator: bool = False,
     worker_bytes: int = 0,
     batch_bytes: int = 0,
@@ -81,6 +86,7 @@ def build(
         gates: what the dataset forbids.
         restrict: ``--set`` and ``--fix``: the only values to consider for a setting.
         allow: names of semantic settings the user lets us try.
+        evident: names of process-wide settings that something measured speaks for.
         accelerator: whether settings that need one make sense.
         worker_bytes: memory one worker is expected to take (0: unknown).
         batch_bytes: bytes of tensors in one batch (0: unknown).
@@ -91,8 +97,10 @@ def build(
         mine = getattr(current, name)
         if name in restrict:
             values = restrict[name]
-        elif (setting.safety is Safety.SEMANTIC and name not in allow) or (
-            setting.needs_accelerator and not accelerator
+        elif (
+            (setting.safety is Safety.SEMANTIC and name not in allow)
+            or (setting.needs_accelerator and not accelerator)
+            or (setting.scope is Scope.PROCESS and name not in evident)
         ):
             values = (mine if mine is not None else setting.choices[0],)
         else:

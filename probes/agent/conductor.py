@@ -21,6 +21,7 @@ from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
 from gputune.probes.agent.interludes import Interludes
 from gputune.probes.agent.line import Line, end_process
+from gputune.probes.agent.offload import Offload
 from gputune.probes.agent.replay import ReplayCache
 from gputune.probes.agent.sites import Sites, settings_of
 from gputune.probes.agent.steps import StepCounter
@@ -67,6 +68,7 @@ class Conductor:
     ) -> None:
         self.deadline_s: float | None = None
         self.alone: Alone | None = None
+        self.offload = Offload()
         self._line, self._sites, self._steps, self._ring = Line(channel), sites, steps, ring
         self._environment, self._claim, self._started_s = environment, claim, started_s
         self._discovery = Discovery(steps)
@@ -189,6 +191,9 @@ class Conductor:
             self._obey(iterator, attached)
         if self._builder is None:
             return self._unmeasured(iterator, attached, original)
+        if (failure := self.offload.failure()) is not None:
+            self._undo(iterator, attached, self._builder, failure)
+            return self._unmeasured(iterator, attached, original)
         try:
             return self._fetch(iterator, attached, original)
         except StopIteration:
@@ -261,12 +266,13 @@ class Conductor:
         """Wait for the next order and put it into effect."""
         order = self._line.next_order()
         if not isinstance(order, Measure):
+            self.offload.stop()
             if self._hot_swap:
                 swap(iterator, attached.loader, attached.index_sampler, self._own)
             self._released = True
             return
         current = settings_of(attached.loader)
-        if not self._hot_swap and order.settings != current:
+        if not self._hot_swap and order.settings.loader_only() != current:
             self._line.say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
             return
         if order.replay and self._accelerator:
@@ -276,14 +282,15 @@ class Conductor:
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.prepare()
-        if self._hot_swap:
-            try:
+        try:
+            self.offload.use(order.settings)
+            if self._hot_swap:
                 swap(iterator, attached.loader, attached.index_sampler, order.settings)
-            except Exception as error:
-                if order.settings == self._own:
-                    raise
-                self._undo(iterator, attached, builder, error)
-                return
+        except Exception as error:
+            if order.settings == self._own:
+                raise
+            self._undo(iterator, attached, builder, error)
+            return
         builder.began(time.monotonic() - builder.start_s)
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.begin()
@@ -293,8 +300,10 @@ class Conductor:
         self.deadline_s = None
         self._diagnosis.end()
         reason = explain(iterator, error)
-        kill_workers(iterator)
-        swap(iterator, attached.loader, attached.index_sampler, self._own)
+        if self._hot_swap:
+            kill_workers(iterator)
+            swap(iterator, attached.loader, attached.index_sampler, self._own)
+        self.offload.stop()
         self._builder, self._complete = None, False
         order = builder.order
         failed = Infeasible(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gputune import config
+from gputune.export import runtime_api
 from gputune.record import Run
 
 PREFIX = "DATALOADER_"
@@ -10,7 +11,8 @@ PREFIX = "DATALOADER_"
 
 def render(run: Run) -> str:
     """Return one ``NAME=value`` a line; booleans are 1 and 0."""
-    values = config.from_run(run).loaders[0].settings.dataloader_kwargs()
+    settings = config.from_run(run).loaders[0].settings
+    values = settings.dataloader_kwargs()
     lines = ["# your script has to read these, torch does not: int(os.environ['DATALOADER_NUM_WORKERS'])"]
     lines += [f"{PREFIX}{name.upper()}={int(value)}" for name, value in values.items()]
-    return "\n".join(lines) + "\n"
+    return runtime_api.appended("\n".join(lines) + "\n", settings)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gputune import config
 from gputune.errors import InconclusiveError
-from gputune.export import callsite, splice
+from gputune.export import callsite, runtime_api, splice
 from gputune.probes.protocol import LoaderSite
 from gputune.record import Run
 
@@ -32,6 +32,7 @@ def render(run: Run) -> str:
     call = callsite.find_call(source, site.line, site.loader_class, site.settings)
     made = splice.plan(source, call, site.settings, wanted)
     notes = [f"# {name}={getattr(wanted, name)}: {why}; change it there" for name, why in made.blocked.items()]
+    notes += runtime_api.comments(wanted)
     if not made.names:
         listed = "; ".join(note.removeprefix("# ") for note in notes)
         raise InconclusiveError(

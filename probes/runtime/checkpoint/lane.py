@@ -93,6 +93,11 @@ class SaveLane:
                 self._idle.set()
                 finished(InterruptedError("the save was interrupted"))
 
+    def warm_up(self) -> None:
+        """Start the writer process, if that is what writes, and wait until it is ready."""
+        if self._process is not None:
+            self._process.warm_up()
+
     def is_idle(self) -> bool:
         """Tell whether the next :meth:`submit` would start copying at once."""
         return self._idle.is_set()
