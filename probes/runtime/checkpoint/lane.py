@@ -20,7 +20,8 @@ from gputune.probes.runtime.checkpoint.staging import Arena
 from gputune.probes.runtime.checkpoint.writer_process import WriterProcess
 
 WriterKind = Literal["thread", "process"]
-_BACKGROUND_NICENESS = 10
+_BACKGROUND_NICENESS = 5
+"""Training goes first, but the next save waits for this one: at 10 busy loader workers starve it."""
 
 Finished = Callable[[BaseException | None], None]
 

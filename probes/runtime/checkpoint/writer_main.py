@@ -13,7 +13,7 @@ from gputune.probes.runtime.checkpoint.archive import write_durably
 from gputune.probes.runtime.checkpoint.staging import Arena
 from gputune.probes.runtime.checkpoint.writer_process import decode, receive, send
 
-_NICENESS = 10
+_NICENESS = 5  # as the thread's, see lane.py
 _ORPHAN_CHECK_S = 1.0
 
 

@@ -7,8 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +14,19 @@ import pytest
 from gputune import record
 
 pytestmark = pytest.mark.heavy
-TARGET = Path(__file__).parents[2] / "targets" / "checkpointing.py"
+TARGETS = Path(__file__).parents[2] / "targets"
 
 
 @pytest.fixture
-def project(shell) -> Iterator[Path]:
-    """A folder in memory: what is tested is whose time a write takes, not how fast this disk forces it out."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else shell.cwd) as name:
-        shell.cwd = Path(name)
-        shutil.copy(TARGET, shell.cwd / "train.py")
-        (shell.cwd / "out").mkdir()
-        yield shell.cwd
+def project(shell, tmp_path: Path) -> Path:
+    """A folder whose disk is slow: what is tested is whose time a write takes, not how fast this machine is."""
+    compiler = shutil.which("cc") or pytest.skip("needs a C compiler to play a slow disk")
+    library = tmp_path / "slow_disk.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, TARGETS / "slow_disk.c", "-ldl"], check=True)
+    shell.env["LD_PRELOAD"] = str(library)
+    shutil.copy(TARGETS / "checkpointing.py", shell.cwd / "train.py")
+    (shell.cwd / "out").mkdir()
+    return shell.cwd
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -43,15 +42,18 @@ def trained_s(stdout: str) -> float:
 def test_a_checkpoint_that_stalls_training_is_taken_off_its_thread_and_proved(shell, project):
     (project / "out" / "kept.txt").write_text("the user's own")
     before = digests(project / "out")
-    done = shell.run("profile", "--budget", "40", "train.py", "out", 100_000)
-    assert done.returncode == 0, done.stderr
-    assert digests(project / "out") == before, "nothing of the user's was touched"
-    run = record.load(next((project / "results").glob("*-train")))
-    assert run.recommendation is not None, done.stdout
+    for budget_s in (40, 80):  # with busy neighbours the interval of the first may be too wide
+        done = shell.run("profile", "--budget", budget_s, "train.py", "out", 100_000)
+        assert done.returncode == 0, done.stderr
+        assert digests(project / "out") == before, "nothing of the user's was touched"
+        run = record.load(max((project / "results").glob("*-train")))
+        if run.recommendation is not None:
+            break
+    assert run.recommendation is not None, done.stderr
     chosen = run.recommendation.settings.async_checkpoint
     assert chosen in ("thread", "process")
     assert run.recommendation.low > 1.0
-    assert f"async_checkpoint={chosen}" in done.stdout
+    assert f"async_checkpoint={chosen}" in done.stdout + done.stderr
 
     exported = shell.run("export", "--format", "yaml").stdout
     assert f"async_checkpoint: {chosen}" in exported
@@ -69,7 +71,12 @@ def test_under_run_the_files_are_the_same_bytes_and_training_is_faster(shell, pr
     # Alternating, and the calmest of each counts: neighbours come and go.
     for _ in range(3):
         plain = subprocess.run(
-            [sys.executable, "train.py", "out", "150"], cwd=project, capture_output=True, text=True, check=True
+            [sys.executable, "train.py", "out", "150"],
+            cwd=project,
+            env=shell.env,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         plain_s.append(trained_s(plain.stdout))
         theirs = digests(project / "out")
@@ -85,5 +92,5 @@ def test_under_run_the_files_are_the_same_bytes_and_training_is_faster(shell, pr
 
 
 def _loader_line() -> int:
-    lines = TARGET.read_text().splitlines()
+    lines = (TARGETS / "checkpointing.py").read_text().splitlines()
     return next(number for number, text in enumerate(lines, 1) if "DataLoader(Numbers()" in text)
