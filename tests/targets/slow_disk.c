@@ -1,10 +1,10 @@
-/* Preloaded (LD_PRELOAD), it makes large writes as slow as a network disk of 100 MB/s, without using a CPU meanwhile. */
+/* Preloaded (LD_PRELOAD), it makes large writes as slow as a network disk of 50 MB/s, without using a CPU meanwhile. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { LARGE_BYTES = 65536, BYTES_PER_US = 100 };
+enum { LARGE_BYTES = 65536, BYTES_PER_US = 50 };
 
 static void take_time(size_t bytes) {
     if (bytes >= LARGE_BYTES) usleep(bytes / BYTES_PER_US);

@@ -71,7 +71,7 @@ def test_under_run_the_files_are_the_same_bytes_and_training_is_faster(shell, pr
     # Alternating, and the calmest of each counts: neighbours come and go.
     for _ in range(3):
         plain = subprocess.run(
-            [sys.executable, "train.py", "out", "150"],
+            [sys.executable, "train.py", "out", "72"],
             cwd=project,
             env=shell.env,
             capture_output=True,
@@ -82,7 +82,7 @@ def test_under_run_the_files_are_the_same_bytes_and_training_is_faster(shell, pr
         theirs = digests(project / "out")
         shutil.rmtree(project / "out")
         (project / "out").mkdir()
-        applied = shell.run("run", "--config", "gputune.yaml", "train.py", "out", 150)
+        applied = shell.run("run", "--config", "gputune.yaml", "train.py", "out", 72)
         assert applied.returncode == 0, applied.stderr
         assert "applied to the process: async_checkpoint=thread" in applied.stderr
         run_s.append(trained_s(applied.stdout))
