@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint types unit faults stacks wheel timing clean
+.PHONY: demo test lint types unit faults stacks wheel gate timing clean
 
 # torch first and pinned: a plain "pip install torch" fetches gigabytes of CUDA packages on a machine without a GPU.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -36,6 +36,13 @@ unit: $(VENV)/installed
 # python -m, so that spawned children of the tests find the test modules. What takes minutes: doors, gates, and faults survived by the sandbox and by the asynchronous checkpoint.
 faults: $(VENV)/installed
 	$(BIN)/python -m pytest -m heavy
+
+# Our own gate: an example that must not starve, and one that does against its committed baseline (on other hardware only
+# the share of the ceiling is compared). What a busy machine leaves undecided passes.
+gate: $(VENV)/installed
+	$(BIN)/gputune check --quiet --inconclusive pass --require 'starvation < 10%' examples/healthy.py
+	$(BIN)/gputune check --quiet --inconclusive pass --baseline remote_storage --require 'max_regression = 10%' \
+		examples/remote_storage.py
 
 # The tests that compare measured times, twenty times in a row.
 timing: $(VENV)/installed

@@ -16,6 +16,11 @@ REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 def write(name: str, figures: dict[str, Any]) -> None:
     """Write ``results/reference/NAME.json`` with the machine it was measured on, and print it."""
+    print(store(name, figures), end="")
+
+
+def store(name: str, figures: dict[str, Any]) -> str:
+    """Write ``results/reference/NAME.json`` with the machine it was measured on; return its text."""
     described = machine.describe()
     result = {
         "measured_at": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -32,4 +37,4 @@ def write(name: str, figures: dict[str, Any]) -> None:
     text = json.dumps(result, indent=1)
     REFERENCE.mkdir(parents=True, exist_ok=True)
     (REFERENCE / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
+    return text + "\n"

@@ -44,11 +44,11 @@ class Truth:
     """True rates of one workload, computed once and kept on disk."""
 
     def __init__(self, workload: Workload, known: dict[str, float]) -> None:
-        self.workload, self.known = workload, known
+        self.workload, self.known, self.hash = workload, known, hash_of(workload)
 
     def rate(self, settings: Settings) -> float:
         """Return samples/s on the undisturbed machine."""
-        key = f"{hash_of(self.workload)} {settings.replace(persistent_workers=False)}"
+        key = f"{self.hash} {settings.replace(persistent_workers=False)}"
         if key not in self.known:
             self.known[key] = true_samples_per_s(self.workload, settings)
         return self.known[key]

@@ -95,7 +95,6 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=60_000, help="samples an epoch (files are used again)")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--step-ms", type=float, default=60.0, help="length of the stand-in step without a GPU")
-    parser.add_argument("--workers", type=int, default=0)
     args = parser.parse_args()
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -103,7 +102,7 @@ def main() -> None:
         torch.set_num_threads(1)
         print(f"no GPU here: each step also sleeps {args.step_ms:g} ms, as an accelerator would keep the loop waiting")
     photos = Photos(draw_images(CACHE, args.images), args.samples)
-    loader = DataLoader(photos, batch_size=args.batch_size, shuffle=True, num_workers=args.workers)
+    loader = DataLoader(photos, batch_size=args.batch_size, shuffle=True, num_workers=0)
     model = build_model().to(device)
     if device == "cpu":
         model = nn.Sequential(model, AcceleratorStandIn(args.step_ms / 1000))

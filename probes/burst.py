@@ -10,6 +10,7 @@ from enum import Enum
 
 import msgspec
 
+from gputune.probes.series import Series
 from gputune.probes.settings import Settings
 
 
@@ -37,6 +38,16 @@ class StallKind(Enum):
     """A known logger's call (TensorBoard's SummaryWriter) ran."""
     COPY = "copy"
     """Tensors were moved from host to device by a call of the main thread."""
+
+
+class Sameness(Enum):
+    """How it is known that a burst's settings bring the samples of the user's own; see ``agent.samples``."""
+
+    UNKNOWN = "unknown"
+    INDICES = "indices"
+    """Every batch of indices of the sampler was handed over exactly once."""
+    CONTENT = "content"
+    """And the same indices, fetched again under these settings, brought the same values."""
 
 
 class Stall(msgspec.Struct, frozen=True):
@@ -100,6 +111,21 @@ class Hotspot(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+class SyncPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the user's code at which the host waited for the accelerator during a diagnostic burst."""
+
+    file: str
+    line: int
+    function: str
+    call: str = ""
+    """The tensor method that waited (``item``); empty where only the framework's warning is known."""
+    count: int
+    seconds: float = 0.0
+    """Host time inside those calls, all together (0: not timed)."""
+    share: float = 0.0
+    """The same as part of the time watched."""
+
+
 class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """What the machine did during a burst; ``None`` where it could not be read."""
 
@@ -107,10 +133,18 @@ class HostUse(msgspec.Struct, frozen=True, kw_only=True):
     """Cores kept busy by the target and its descendants."""
     other_cpu_cores: float | None = None
     """Cores kept busy by everything else on the machine."""
+    queued_share: float | None = None
+    """Part of the stretch in which the training thread stood ready to run and had no CPU."""
+    worker_queued_share: float | None = None
+    """The same of the main threads of the processes it started: their mean."""
     rss_bytes: int | None = None
     """Largest resident memory of the target's process tree; pages shared between processes count in each."""
+    memory_growth_bytes: int | None = None
+    """By how much the tree's memory grew, each shared page counted once: copy-on-write, caches, leaks."""
     read_bytes: int | None = None
     """Bytes the tree read from storage."""
+    asked_bytes: int | None = None
+    """Bytes the tree asked for in reading calls; what storage did not bring came out of the page cache."""
     throttled_s: float | None = None
     """CPU time denied by the control group's quota, summed over CPUs."""
 
@@ -127,6 +161,19 @@ class GpuUse(msgspec.Struct, frozen=True, kw_only=True):
     sm_clock_mhz: float | None = None
     throttle_reasons: tuple[str, ...] = ()
     energy_j: float | None = None
+    pcie_received_bytes: int | None = None
+    """Over the bus to the card."""
+    pcie_sent_bytes: int | None = None
+
+
+class RankUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rank of a job measured: means over the burst's batches."""
+
+    rank: int
+    samples_per_batch: float
+    wait_s: float
+    """Blocked in its own loader's ``next()``, a batch."""
+    period_s: float
 
 
 class Burst(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,10 +211,20 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of tensors in one batch (0: unknown)."""
     hotspots: list[Hotspot] = []
     """Of a diagnostic burst: where the time went by line, most expensive first."""
+    syncs: list[SyncPoint] = []
+    """Of a diagnostic burst on an accelerator: where the host waited for it, most expensive first."""
+    missing: list[str] = []
+    """What could not be measured inside the target, and why."""
+    ranks: list[RankUse] = []
+    """Of a job with several ranks: each one's share. Then ``wait_s`` is that of the rank that waits longest for each
+    batch, and ``samples`` are those of all."""
     abandoned: bool = False
     """Ended early because it was clearly losing."""
+    sameness: Sameness = Sameness.UNKNOWN
     host: HostUse = HostUse()
     gpu: GpuUse = GpuUse()
+    series: Series | None = None
+    """What the machine did meanwhile, moment by moment."""
 
 
 class Infeasible(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,10 @@ class ChannelClosed(Exception):
     """The other end is gone."""
 
 
+class ChannelGarbled(ChannelClosed):
+    """The other end sent something that is no message: nothing it says from here on can be understood."""
+
+
 class ChannelTimeout(Exception):
     """No complete message arrived before the deadline."""
 
@@ -34,7 +38,7 @@ class Channel(Generic[T]):
     Args:
         read_fd: descriptor to read from; owned by the channel.
         write_fd: descriptor to write to; owned by the channel.
-        receives: the union of message types accepted; anything else raises ``msgspec.ValidationError``.
+        receives: the union of message types accepted; anything else is garbled.
     """
 
     def __init__(self, read_fd: int, write_fd: int, receives: object) -> None:
@@ -61,14 +65,15 @@ class Channel(Generic[T]):
         """Return the next message, waiting at most ``timeout_s`` seconds (``None``: for ever).
 
         Raises:
-            ChannelClosed: the other end is gone, or sent something that is no message.
+            ChannelClosed: the other end is gone.
+            ChannelGarbled: it sent something that is no message.
             ChannelTimeout: nothing complete arrived in time.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             message = self._complete()
             if message is not None:
-                return self._decode(message)
+                return self._decoded(message)
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready, _, _ = select.select([self._read_fd], [], [], left)
             if not ready:
@@ -81,12 +86,18 @@ class Channel(Generic[T]):
                 raise ChannelClosed("end of stream")
             self._buffer += chunk
 
+    def _decoded(self, message: bytes) -> T:
+        try:
+            return self._decode(message)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ChannelGarbled(" ".join(str(error).split())) from error
+
     def _complete(self) -> bytes | None:
         if len(self._buffer) < _HEADER.size:
             return None
         (size,) = _HEADER.unpack_from(self._buffer)
         if size > MAX_MESSAGE_BYTES:
-            raise ChannelClosed(f"message of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+            raise ChannelGarbled(f"message of {size} bytes is over the limit of {MAX_MESSAGE_BYTES}")
         end = _HEADER.size + size
         if len(self._buffer) < end:
             return None

@@ -11,6 +11,7 @@ from gputune.probes.cgroup import Cgroup, read_table, read_text
 
 PROC = Path("/proc")
 SHARED_MEMORY = Path("/dev/shm")
+TOPOLOGY = Path("/sys/devices/system/cpu/cpu0/topology")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,17 @@ def cpus(cgroup: Cgroup = Cgroup()) -> Cpus:  # noqa: B008 (frozen)
     present = os.cpu_count() or 1
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else present
     return Cpus(present=present, affinity=affinity, quota=cgroup.cpu_quota())
+
+
+def threads_per_core(topology: Path = TOPOLOGY) -> int:
+    """Return how many CPUs share one core's units; 1 where the machine does not tell."""
+    siblings = read_text(topology / "thread_siblings_list").strip()  # "0", "0,64" or "0-1": see cpu(5) lists
+    total = 0
+    for part in siblings.split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            total += int(last) - int(first) + 1 if last.isdigit() else 1
+    return max(1, total)
 
 
 def memory(cgroup: Cgroup = Cgroup(), proc: Path = PROC) -> Memory | None:  # noqa: B008 (frozen)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
+from io import FileIO
 from pathlib import Path
 
 FILE_LIMIT_BYTES = 8 << 20
@@ -28,21 +30,25 @@ class OutputCollector:
         self._thread.start()
 
     def _drain(self) -> None:
-        file = open(self._path, "wb") if self._path else None  # noqa: SIM115  closed below, in this thread
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, self._fd)
+            file = stack.enter_context(open(self._path, "wb", buffering=0)) if self._path else None
             while chunk := _read(self._fd):
-                if file is not None and self.total_bytes < FILE_LIMIT_BYTES:
-                    file.write(chunk[: FILE_LIMIT_BYTES - self.total_bytes])
-                    file.flush()
+                if file is not None and not self._kept(file, chunk):
+                    file = None
                 self.total_bytes += len(chunk)
                 self._tail.append(chunk)
                 self._tail_bytes += len(chunk)
                 while self._tail_bytes - len(self._tail[0]) > TAIL_BYTES:
                     self._tail_bytes -= len(self._tail.popleft())
-        finally:
-            if file is not None:
-                file.close()
-            os.close(self._fd)
+
+    def _kept(self, file: FileIO, chunk: bytes) -> bool:
+        """Append to the file; return whether it takes more. On a full disk the target must go on all the same."""
+        try:
+            file.write(chunk[: FILE_LIMIT_BYTES - self.total_bytes])
+        except OSError:
+            return False
+        return self.total_bytes + len(chunk) < FILE_LIMIT_BYTES
 
     def tail(self, timeout_s: float = 2.0) -> str:
         """Return the end of the output as text, waiting a moment for what is still in the pipe."""

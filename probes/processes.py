@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -27,24 +29,42 @@ class TreeUse:
 
     cpu_s: float
     read_bytes: int | None
-    """``None`` when no process lets us read it."""
+    """Brought in from storage; ``None`` when no process lets us read it."""
+    asked_bytes: int | None
+    """Asked for by reading calls, whether storage or the page cache answered; mapped files are not in it."""
     rss_bytes: int
     """Right now; pages shared between processes count in each."""
     processes: int
     """Alive (or dead and not yet reaped) right now."""
+    queued_s: Mapping[int, float] = field(default_factory=dict)
+    """By pid of the living: how long their main threads have stood ready to run without a CPU, since they were born
+    (``/proc/PID/schedstat``, Documentation/scheduler/sched-stats.rst); empty where the kernel does not count it."""
+
+
+class _Reads(NamedTuple):
+    """Two counters of a process, in bytes: what came from storage, and what was asked for."""
+
+    stored: int
+    asked: int
+
+    def plus(self, other: _Reads) -> _Reads:
+        return _Reads(self.stored + other.stored, self.asked + other.asked)
+
+
+_NO_READS = _Reads(0, 0)
 
 
 class _Process:
     """One living member of the tree. The open file pins it: a reused pid cannot answer through it."""
 
-    __slots__ = ("fd", "own_ticks", "parent", "pid", "read_bytes", "reaped_ticks", "rss_bytes", "session")
+    __slots__ = ("fd", "own_ticks", "parent", "pid", "reads", "reaped_ticks", "rss_bytes", "session")
 
     def __init__(self, pid: int, fd: int) -> None:
         self.pid, self.fd = pid, fd
         self.parent = self.session = 0
         self.own_ticks = self.reaped_ticks = 0
         self.rss_bytes = 0
-        self.read_bytes: int | None = None
+        self.reads = _NO_READS
         self.refresh()
 
     def refresh(self) -> None:
@@ -85,27 +105,36 @@ class ProcessTree:
         """Parents before their children, because a parent is known before its children can be."""
         self._seen: set[int] = set()
         self._next_scan_s = 0.0
-        self._orphaned_ticks = self._orphaned_bytes = 0
+        self._orphaned_ticks, self._orphaned_reads = 0, _NO_READS
         """Used by the dead whom nobody in the tree reaped."""
-        self._highest_bytes = 0
+        self._highest = _NO_READS
         self._reads_allowed = False
         self._members[root] = self._open(root)
         self._find_new()
         self._refresh_reads()
-        self._base_ticks, self._base_bytes = self._ticks(), self._bytes()
+        self._base_ticks, self._base_reads = self._ticks(), self._reads()
 
     def read(self) -> TreeUse:
         """Return what the tree has used since this object was made."""
         self._refresh()
         self._find_new()
         self._refresh_reads()
-        self._highest_bytes = max(self._highest_bytes, self._bytes() - self._base_bytes)
+        now, base = self._reads(), self._base_reads
+        # A worker between its death and its burial is missing for a moment; what was read cannot become less.
+        self._highest = _Reads(*map(max, self._highest, (now.stored - base.stored, now.asked - base.asked)))
         return TreeUse(
             cpu_s=(self._ticks() - self._base_ticks) * TICK_S,
-            read_bytes=self._highest_bytes if self._reads_allowed else None,
+            read_bytes=self._highest.stored if self._reads_allowed else None,
+            asked_bytes=self._highest.asked if self._reads_allowed else None,
             rss_bytes=sum(process.rss_bytes for process in self._members.values()),
             processes=len(self._members),
+            queued_s=self._queued(),
         )
+
+    @property
+    def pids(self) -> list[int]:
+        """The members known to be alive at the last reading."""
+        return list(self._members)
 
     def close(self) -> None:
         """Close the files that pin the processes."""
@@ -116,8 +145,20 @@ class ProcessTree:
     def _ticks(self) -> int:
         return sum(process.ticks for process in self._members.values()) + self._orphaned_ticks
 
-    def _bytes(self) -> int:
-        return sum(process.read_bytes or 0 for process in self._members.values()) + self._orphaned_bytes
+    def _reads(self) -> _Reads:
+        return _total(self._members.values()).plus(self._orphaned_reads)
+
+    def _queued(self) -> dict[int, float]:
+        found = {}
+        for pid in self._members:
+            try:
+                with open(f"{self._proc}/{pid}/schedstat", "rb") as file:
+                    words = file.read(100).split()
+            except OSError:  # just gone, or a kernel without scheduler statistics
+                continue
+            if len(words) == 3:
+                found[pid] = int(words[1]) * 1e-9
+        return found
 
     def _open(self, pid: int) -> _Process:
         fd = os.open(f"{self._proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -152,7 +193,7 @@ class ProcessTree:
             credit = self._members[heir].reaped_ticks - before[heir] if heir else 0
             if left - credit > _ROUNDING_TICKS * len(children) or not heir:
                 self._orphaned_ticks += max(0, left - credit)
-                self._orphaned_bytes += sum(child.read_bytes or 0 for child in children)
+                self._orphaned_reads = self._orphaned_reads.plus(_total(children))
         for process in dead.values():
             os.close(process.fd)
             del self._members[process.pid]
@@ -201,9 +242,17 @@ class ProcessTree:
                 continue
             finally:
                 os.close(fd)
-            if b"read_bytes:" in lines:
-                process.read_bytes = int(lines[lines.index(b"read_bytes:") + 1])
+            if b"read_bytes:" in lines and b"rchar:" in lines:
+                stored, asked = (int(lines[lines.index(name) + 1]) for name in (b"read_bytes:", b"rchar:"))
+                process.reads = _Reads(stored, asked)
                 self._reads_allowed = True
+
+
+def _total(processes: Iterable[_Process]) -> _Reads:
+    total = _NO_READS
+    for process in processes:
+        total = total.plus(process.reads)
+    return total
 
 
 def _alive(process: _Process) -> bool:

@@ -85,6 +85,26 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class DataFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file or folder that the dataset names, as it was when the training loop began."""
+
+    path: str
+    """Absolute."""
+    bytes: int
+    modified_s: float
+    """Seconds since 1970."""
+
+
+class Knob(msgspec.Struct, frozen=True, kw_only=True):
+    """A setting that the script declared with :func:`gputune.knob`."""
+
+    name: str
+    choices: list[bool | int | float | str]
+    """The default first."""
+    live: bool
+    """Read while training: a value takes effect in the running process. Otherwise a trial needs a fresh one."""
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """What the target runs on, as seen from inside it."""
 
@@ -102,6 +122,10 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     hot_swap: bool = True
     """False when the start-up self-test failed; then each trial needs a fresh process."""
     hot_swap_reason: str = ""
+    ranks: int = 1
+    """Ranks of the job on this machine that are measured together."""
+    ranks_elsewhere: int = 0
+    """Ranks of the job that are not: on other machines, or without a loader of their own."""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
@@ -113,6 +137,11 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag="hello"):
     """The loader that trains (or, in an inference script, the one that is consumed)."""
     loaders: list[LoaderSite]
     gates: list[Gate] = []
+    knobs: list[Knob] = []
+    modules: list[str] = []
+    """Absolute paths of the script and of what it has imported from beside it or from the working directory."""
+    data: list[DataFile] = []
+    """Files and folders that the training dataset names."""
     startup_s: float = 0.0
     """From process start to the first batch."""
 

@@ -6,6 +6,7 @@ driver's lock. It only collects; what a stretch amounts to is computed in :mod:`
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -15,11 +16,15 @@ from gputune.probes import timeline
 from gputune.probes.burst import GpuUse, HostUse
 from gputune.probes.cgroup import Cgroup, read_text
 from gputune.probes.gpu.interface import Gpu
+from gputune.probes.memory import TreeMemory
 from gputune.probes.processes import TICK_S, ProcessTree, TreeUse
-from gputune.probes.timeline import Series, Tick
+from gputune.probes.series import Series
+from gputune.probes.timeline import Tick
 
 _KEPT_TICKS = 20_000
 """About an hour at the default interval; older ticks are forgotten."""
+_ALL = -1
+"""Stands for all cores together."""
 _STUCK = "Sampling stood still: the kernel or the GPU driver did not answer in time."
 
 
@@ -44,6 +49,8 @@ class Sampler:
         self._proc = proc
         self._cgroup = Cgroup(membership=proc / "self" / "cgroup")
         self._tree: ProcessTree | None = None
+        self._memory = TreeMemory(proc)
+        self._cores = _allowed_cores(pid)
         self._ticks: deque[Tick] = deque(maxlen=_KEPT_TICKS)
         self._reasons: dict[str, str] = {}
         self._changed = threading.Condition()
@@ -82,9 +89,15 @@ class Sampler:
         ticks = self._copy()
         return timeline.host_use(ticks, start_s, end_s), timeline.gpu_use(ticks, start_s, end_s)
 
-    def series(self) -> Series:
-        """Return everything seen so far as arrays of bounded length."""
-        return timeline.series(self._copy())
+    def series(self, start_s: float, end_s: float) -> Series:
+        """Return what was seen between two moments of ``time.monotonic()``, as arrays of bounded length."""
+        self._see_until(min(end_s, time.monotonic()))
+        return timeline.series(self._copy(), start_s, end_s)
+
+    def recent(self, length_s: float) -> Series:
+        """Return what was seen in the last seconds, without waiting for a sample."""
+        now_s = time.monotonic()
+        return timeline.series(self._copy(), now_s - length_s, now_s)
 
     def missing(self) -> list[str]:
         """Return one sentence for each thing that could not be measured."""
@@ -134,19 +147,26 @@ class Sampler:
         """Read everything once. Only the sampling thread does: a driver that hangs holds up nobody else."""
         time_s = time.monotonic()
         tree = self._read_tree()
-        busy_s = _machine_busy_s(self._proc)
+        busy = _cpu_busy_s(self._proc)
+        busy_s = busy.pop(_ALL, None)
         own_cpu_s = time.process_time()
         if busy_s is None:
             self._note("machine", f"CPU use of other processes missing: {self._proc}/stat is unreadable.")
         throttling = self._cgroup.throttling()
+        queued_s = tree.queued_s if tree else {}
         return Tick(
             time_s=time_s,
             tree_cpu_s=tree.cpu_s if tree else None,
             own_cpu_s=own_cpu_s,
             busy_s=busy_s,
             read_bytes=tree.read_bytes if tree else None,
+            asked_bytes=tree.asked_bytes if tree else None,
             rss_bytes=tree.rss_bytes if tree else None,
+            main_queued_s={p: s for p, s in queued_s.items() if p == self._pid},
+            workers_queued_s={p: s for p, s in queued_s.items() if p != self._pid},
+            pss_bytes=self._memory.read(self._tree.pids) if self._tree else None,
             throttled_s=throttling.throttled_s if throttling else None,
+            core_busy_s=tuple((core, used_s) for core, used_s in busy.items() if core in self._cores),
             gpu=self._gpu.read(),
         )
 
@@ -171,10 +191,24 @@ class Sampler:
             self._tree = None
 
 
-def _machine_busy_s(proc: Path) -> float | None:
-    """Return the CPU time all processes have used; the hypervisor's share (steal) is not theirs."""
-    first = read_text(proc / "stat").partition("\n")[0].split()
-    if len(first) < 8 or first[0] != "cpu":
-        return None
-    user, nice, system, _idle, _iowait, irq, softirq = (int(word) for word in first[1:8])
-    return (user + nice + system + irq + softirq) * TICK_S
+def _allowed_cores(pid: int) -> frozenset[int]:
+    """Return the cores a process may run on; none when it cannot be asked."""
+    try:
+        return frozenset(os.sched_getaffinity(pid))
+    except OSError:
+        return frozenset()
+
+
+def _cpu_busy_s(proc: Path) -> dict[int, float]:
+    """Return CPU time used by all processes on each core and, under ``_ALL``, on the machine; {} when unreadable.
+
+    The hypervisor's share (steal) is not theirs.
+    """
+    found = {}
+    for line in read_text(proc / "stat").splitlines():
+        words = line.split()
+        if len(words) < 8 or not words[0].startswith("cpu"):
+            break  # the lines of the cores come first
+        user, nice, system, _idle, _iowait, irq, softirq = (int(word) for word in words[1:8])
+        found[int(words[0][3:] or _ALL)] = (user + nice + system + irq + softirq) * TICK_S
+    return found

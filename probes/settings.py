@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     in_order: bool = True
     async_checkpoint: AsyncCheckpoint = "off"
     async_logging: bool = False
+    knobs: tuple[tuple[str, bool | int | float | str], ...] | msgspec.UnsetType = msgspec.UNSET
+    """Values of the script's own knobs (:func:`gputune.knob`) that are not at their defaults, by name."""
 
     @classmethod
     def make(cls, **values: Any) -> Settings:
@@ -66,16 +68,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             values.update(prefetch_factor=None, persistent_workers=False, in_order=True)
         elif values.get("prefetch_factor") is None:
             values["prefetch_factor"] = DEFAULT_PREFETCH_FACTOR
-        return cls(**values)
+        knobs = values.pop("knobs", ()) or ()
+        return cls(**values, knobs=tuple(sorted(knobs)) if knobs else msgspec.UNSET)
+
+    @property
+    def knob_values(self) -> dict[str, bool | int | float | str]:
+        """Values of knobs that are not at their defaults."""
+        return dict(self.knobs or ())
 
     def replace(self, **changes: Any) -> Settings:
         """Return these settings with some values changed, valid again."""
         return Settings.make(**{**msgspec.structs.asdict(self), **changes})
 
     def differences(self, other: Settings) -> dict[str, tuple[Any, Any]]:
-        """Return ``{name: (mine, theirs)}`` for every value that differs."""
-        mine, theirs = msgspec.structs.asdict(self), msgspec.structs.asdict(other)
-        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+        """Return ``{name: (mine, theirs)}`` for every value that differs; a knob at its default is ``None``."""
+        mine, theirs = self._flat(), other._flat()
+        names = dict.fromkeys([*mine, *theirs])
+        return {name: (mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)}
+
+    def _flat(self) -> dict[str, Any]:
+        values = msgspec.structs.asdict(self)
+        knobs = values.pop("knobs") or ()
+        return {**values, **dict(knobs)}
 
     def dataloader_kwargs(self) -> dict[str, Any]:
         """Return keyword arguments ``torch.utils.data.DataLoader`` accepts; defaults torch rejects are dropped."""
@@ -98,7 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return {name: value for name, value in values.items() if value != SETTINGS[name].choices[0]}
 
     def __str__(self) -> str:
-        values = self.dataloader_kwargs() | self.process_wide()
+        values = self.dataloader_kwargs() | self.process_wide() | self.knob_values
         return " ".join(f"{name}={value}" for name, value in values.items())
 
 

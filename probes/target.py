@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gputune.probes import attach
-from gputune.probes.channel import Channel, ChannelClosed, ChannelTimeout
+from gputune.probes.agent import ranks_board
+from gputune.probes.attach import descriptors
+from gputune.probes.channel import Channel, ChannelClosed, ChannelGarbled, ChannelTimeout
 from gputune.probes.output import OutputCollector
 from gputune.probes.protocol import (
     Event,
@@ -47,7 +49,7 @@ class TargetGone(Exception):
 
 
 class TargetHangs(Exception):
-    """The target gave no sign of life within its time."""
+    """The target gave no sign of life within its time, or none that can be understood."""
 
 
 class TargetTrouble(Exception):
@@ -62,6 +64,7 @@ class Target:
         cwd: working directory.
         scope: ``self`` for a script of our interpreter, ``tree`` for a launcher.
         config: settings to apply at construction (fresh-process trials), or ``None``.
+        variables: set for the command on top of our own environment.
         log: file for the script's output.
         mode: which protection of the user's files to use; ``none`` lets the script write for real.
         scratch_limit_bytes: what the script may write before it is ended.
@@ -79,6 +82,7 @@ class Target:
         cwd: Path,
         scope: str = "self",
         config: Path | None = None,
+        variables: Mapping[str, str] | None = None,
         log: Path | None = None,
         mode: plan.Mode = "auto",
         scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
@@ -90,12 +94,13 @@ class Target:
         order_read, order_write = os.pipe()
         event_read, event_write = os.pipe()
         output_read, output_write = os.pipe()
+        theirs = descriptors.Descriptors(order_read, event_write, ranks_board.create())
         quiet, self.announcements = trackers.offline_environment(os.environ)
         env = attach.environment(
-            quiet,
+            quiet | dict(variables or {}),
             mode="probe",
             scope=scope,
-            channel=attach.describe_channel(order_read, event_write),
+            channel=descriptors.describe(theirs),
             config=str(config or ""),
         )
         ours = [order_write, event_read, output_read]
@@ -104,7 +109,7 @@ class Target:
                 list(command),
                 cwd=cwd,
                 env=env,
-                pass_fds=(order_read, event_write),
+                pass_fds=theirs,
                 stdin=_stdin(),
                 stdout=output_write,
                 stderr=output_write,
@@ -117,7 +122,7 @@ class Target:
                 os.close(fd)
             raise
         finally:
-            for fd in (order_read, event_write, output_write):
+            for fd in (*theirs, output_write):
                 os.close(fd)
         self._channel: Channel[Event] = Channel(event_read, order_write, Event)
         self._output = OutputCollector(output_read, log)
@@ -146,7 +151,8 @@ class Target:
             TargetTrouble: the agent cannot work in this process.
         """
         event = self._receive(timeout_s)
-        assert isinstance(event, Hello)
+        if not isinstance(event, Hello):
+            raise TargetHangs(f"it sent {type(event).__name__} out of turn")
         return event
 
     def measure(self, order: Measure) -> Measured | TrialFailed | Refused:
@@ -162,7 +168,8 @@ class Target:
             raise self._gone() from None
         limit_s = 2 * order.deadline_s + 4 * order.length.max_s + 10.0
         event = self._receive(limit_s)
-        assert isinstance(event, (Measured, TrialFailed, Refused))
+        if isinstance(event, Hello):
+            raise TargetHangs("it sent Hello out of turn")
         return event
 
     def _receive(self, timeout_s: float) -> Hello | Measured | TrialFailed | Refused:
@@ -172,6 +179,8 @@ class Target:
                 event = self._channel.receive(max(0.0, deadline - time.monotonic()))
             except ChannelTimeout:
                 raise TargetHangs(f"no answer within {timeout_s:.0f} s") from None
+            except ChannelGarbled as error:
+                raise TargetHangs(f"its side of the channel sent something that is no message: {error}") from None
             except ChannelClosed:
                 raise self._gone() from None
             if isinstance(event, Progress):

@@ -15,6 +15,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "tuner")]
 
 
 HEAVY = (
+    TESTS / "faults",
     TESTS / "probes" / "attach",
     TESTS / "probes" / "sandbox",
     TESTS / "probes" / "runtime" / "checkpoint",
@@ -32,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-table", metavar="FILE", help="write the table of survived faults as Markdown")
     parser.addoption("--overwrite", action="store_true", help="rewrite the golden files with what is rendered now")
 
 

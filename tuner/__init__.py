@@ -4,14 +4,23 @@ The parts a setting switches on are also an API: ``gputune.install_async_save()`
 the other names of :mod:`gputune.probes.runtime`, each imported on first use.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gputune._version import __version__
+from gputune.probes.knob import knob
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from gputune.notebook import profile
+
+__all__ = ["__version__", "knob", "profile"]
 
 
 def __getattr__(name: str) -> Any:
+    """Import what notebooks and scripts call when it is asked for: ``gputune --help`` must not wait for it."""
+    if name == "profile":
+        from gputune.notebook import profile
+
+        return profile
     # A module of ours that is being imported is asked for here first; it is none of the parts.
     if not name.startswith("_"):
         from gputune.probes import runtime

@@ -9,9 +9,10 @@ import msgspec
 
 from gputune import config as configs
 from gputune.errors import RecordError
+from gputune.files import write_whole
 from gputune.lock import cache_folder
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
-from gputune.record import Outcome, Run, write_whole
+from gputune.record import Outcome, Run
 from gputune.record import load as load_run
 from gputune.script import Script
 from gputune.store import resolve, runs

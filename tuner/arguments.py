@@ -27,33 +27,40 @@ def add_script(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parse_restrictions(sets: list[str], fixes: list[str]) -> dict[str, tuple[Any, ...]]:
-    """Return the only values to consider for each named setting.
+def parse_restrictions(
+    sets: list[str], fixes: list[str]
+) -> tuple[dict[str, tuple[Any, ...]], dict[str, tuple[str, ...]]]:
+    """Return the only values to consider for each named loader setting, and for each knob of the script.
+
+    Which knobs there are is known once the script runs; a name close to that of a loader setting is a typing error.
 
     Args:
         sets: ``name=value,value,...`` from ``--set``.
         fixes: ``name=value`` from ``--fix``.
 
     Raises:
-        UsageError: unknown setting, no value, or a value the setting does not take.
+        UsageError: misspelt setting, no value, or a value the setting does not take.
     """
     found: dict[str, tuple[Any, ...]] = {}
+    knobs: dict[str, tuple[str, ...]] = {}
     for option, texts, many in (("--set", sets, True), ("--fix", fixes, False)):
         for text in texts:
             name, separator, values = text.partition("=")
             if not separator or not values:
                 raise UsageError(f"{option} {text}: a setting needs a value", f"example: {option} num_workers=4")
-            setting = SETTINGS.get(name)
+            setting, parts = SETTINGS.get(name), values.split(",") if many else [values]
+            if setting is None and name.isidentifier() and not difflib.get_close_matches(name, SETTINGS, n=1):
+                knobs[name] = tuple(parts)
+                continue
             if setting is None:
                 raise UsageError(f"{option} {text}: there is no setting {name!r}", _suggest(name, list(SETTINGS)))
-            parts = values.split(",") if many else [values]
             try:
                 found[name] = tuple(setting.parse(part) for part in parts)
             except ValueError as error:
                 raise UsageError(
                     f"{option} {text}: {error}", f"example: {option} {name}={setting.choices[-1]}"
                 ) from None
-    return found
+    return found, knobs
 
 
 def parse_allowed(names: list[str]) -> tuple[str, ...]:

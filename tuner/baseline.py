@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 
 import msgspec
 
-from gputune import metrics, stats
+from gputune import metrics, neighbours, stats
 from gputune._version import __version__
 from gputune.errors import InconclusiveError, RecordError, UsageError
-from gputune.record import Machine, Run, write_whole
+from gputune.files import write_whole
+from gputune.record import Machine, Run
 
 SCHEMA_VERSION = 1
 """1: first published form."""
@@ -73,6 +73,8 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     of_ceiling: list[float] = []
     other_cpu_cores: float = 0.0
     """Median of the cores other processes kept busy meanwhile."""
+    lost_shares: list[float] = []
+    """Of each round, the part of its time lost standing in line for a CPU that others had (empty: unknown)."""
     acknowledgements: list[Acknowledgement] = []
 
     @property
@@ -116,15 +118,10 @@ def from_run(run: Run, name: str, acknowledgements: Sequence[Acknowledgement] = 
         fingerprint=fingerprint(run),
         samples_per_s=rates,
         of_ceiling=metrics.ceiling_ratios(run),
-        other_cpu_cores=neighbour_cores(run),
+        other_cpu_cores=neighbours.cores(metrics.user_bursts(run)),
+        lost_shares=neighbours.lost_shares(metrics.user_bursts(run)),
         acknowledgements=list(acknowledgements),
     )
-
-
-def neighbour_cores(run: Run) -> float:
-    """Return the median of the cores that other processes kept busy during the user's bursts (0: unknown)."""
-    known = [burst.host.other_cpu_cores for burst in metrics.user_bursts(run)]
-    return median([cores for cores in known if cores is not None] or [0.0])
 
 
 def check_name(name: str) -> str:

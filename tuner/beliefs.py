@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from gputune import stats, steady
+from gputune import stats
 from gputune.cost import Point, cost, pareto
 from gputune.model import Model
 from gputune.probes.burst import Burst
@@ -18,6 +18,8 @@ KEEP = 0.015
 """A measured setting within this of the best is as good; the cheapest of them is recommended."""
 DISTURBED_CORES = 0.10
 """Other processes taking this share of the cores more than in the calmest burst spoil a burst."""
+THIN, THIN_LOOKS = 8, 3
+"""Settings measured for fewer batches than this may be measured again, up to so many times."""
 FED = 0.03
 """Share of time waiting, beyond taking a ready batch, below which the loop itself sets the pace."""
 
@@ -52,6 +54,8 @@ class Beliefs:
         self.measured: dict[Settings, list[Burst]] = {}
         self._bytes = (worker_bytes, baseline.batch_bytes or batch_bytes)
         self._calm_cores = math.inf
+        self._believed: dict[Settings, float] = {}
+        self._believed_at = (-1, 0)
         self.learn(baseline)
 
     def learn(self, burst: Burst) -> None:
@@ -75,18 +79,28 @@ class Beliefs:
     def rates(self, settings: Sequence[Settings]) -> dict[Settings, float]:
         """Return what is believed of measured settings: the measurement, smoothed by the model within its
         noise."""
-        seen = {s: fmean(steady.sustained(b).value for b in self.measured[s]) for s in settings}
-        if not self.model.knows_service or not seen:
+        version = self.model.version, sum(map(len, self.measured.values()))
+        if version != self._believed_at:
+            self._believed, self._believed_at = self._believe(), version
+        return {s: self._believed[s] for s in settings}
+
+    def _believe(self) -> dict[Settings, float]:
+        seen = {s: fmean(map(self._rate, bursts)) for s, bursts in self.measured.items()}
+        if not self.model.knows_service:
             return seen
         noise = {
-            s: max(0.02, 1.5 * fmean(map(self.model.noise, self.measured[s])) / math.sqrt(len(self.measured[s])))
-            for s in settings
+            s: max(0.02, 1.5 * fmean(map(self.model.noise, bursts)) / math.sqrt(len(bursts)))
+            for s, bursts in self.measured.items()
         }
         smoothed = self.model.predict(list(seen)).samples_per_s.tolist()
         return {
             s: min(max(value, rate * (1 - noise[s])), rate * (1 + noise[s]))
             for (s, rate), value in zip(seen.items(), smoothed, strict=True)
         }
+
+    def _rate(self, burst: Burst) -> float:
+        """Return the rate a burst stands for."""
+        return self.model.steady_samples_per_s(burst) if self.model.knows(burst) else stats.samples_per_s(burst)
 
     def best(self) -> Settings:
         """Return the cheapest measured setting as fast as the fastest; the user's own when nothing is
@@ -107,10 +121,17 @@ class Beliefs:
         rates = self.rates(list(self.measured))
         return pareto([Point(settings=s, samples_per_s=r, cost=self.cost(s)) for s, r in rates.items()])
 
+    def settled(self, settings: Settings) -> bool:
+        """Whether ``settings`` have been measured for more than a few batches: one slow batch may fill a burst."""
+        bursts = self.measured.get(settings, ())
+        return sum(len(b.period_s) for b in bursts) >= THIN or len(bursts) >= THIN_LOOKS
+
     def fed(self) -> bool:
         """Whether the loop hardly waited under the best settings: more workers cannot help then."""
-        best, _ = self.fastest()
-        return best.num_workers > 0 and all(self.model.loop.net_wait_share(b) < FED for b in self.measured[best])
+        best, rate = self.fastest()
+        if best.num_workers == 0 or rate < (1 - FED) * self.model.loop_samples_per_s(best):
+            return False
+        return all(self.model.loop.net_wait_share(b) < FED for b in self.measured[best])
 
     def reached(self) -> bool:
         """Whether a measured setting is as good as free data."""

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from gputune import described, offloading, proof, reading, space, stats
+from gputune import briefing, described, knobs, offloading, proof, stats, words
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
-from gputune.planner import Proposal
+from gputune.listener import Listener
+from gputune.options import Options
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Hello, Length
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Outcome, Recommendation, Run, Status, Trial
-from gputune.search import SearchContext, search
+from gputune.search import search
+from gputune.study import Store
 
 BASELINE_LENGTH = Length(warmup_batches=4, min_batches=40, min_s=3.0, max_s=8.0, precision=0.03)
 """Long enough to meet the slow samples of a heavy tail; a shorter one calls a starved loop healthy."""
@@ -27,39 +30,8 @@ CEILING_LENGTH = Length(warmup_batches=2, min_batches=16, min_s=1.0, max_s=4.0, 
 DIAGNOSIS_LENGTH = Length(warmup_batches=1, min_batches=4, min_s=1.2, max_s=1.5, precision=1.0)
 PROOF_SHARE = 0.3
 """Share of the burst budget kept for the proof."""
-FORK_S = 0.03
-"""What starting forked workers is taken to cost before any was started; the trial then measures it."""
 STILL_WAITING = 0.10
 """A loop that waits more than this at the speed of the ceiling shows that the ceiling was measured too low."""
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user asked of a campaign."""
-
-    budget_s: float = 90.0
-    search: bool = True
-    restrict: dict[str, tuple[Any, ...]] = {}
-    """``--set`` and ``--fix``: the only values to consider for a setting."""
-    allow: tuple[str, ...] = ()
-    warmup: int | None = None
-    seed: int = 0
-    max_trials: int = 24
-
-
-class Listener(Protocol):
-    """Shows a campaign while it runs."""
-
-    def phase(self, name: str, run: Run) -> None:
-        """A phase begins; ``run`` is what is known so far."""
-
-    def plan(self, settings: Settings, why: str, run: Run) -> None:
-        """These settings are measured next."""
-
-    def trial(self, trial: Trial, run: Run) -> None:
-        """A trial is complete."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
 
 
 class Campaign:
@@ -86,7 +58,8 @@ class Campaign:
         self._bench, self._hello, self._options, self._listener = bench, hello, options, listener
         self._folder = folder
         self._own = hello.loader.settings
-        self._deadline_s = bench.now_s() + options.budget_s
+        self._deadline_s = bench.now_s() + max(0.0, options.budget_s - sum(run.phases_s.values()))
+        self._knobs = knobs.choices(hello.knobs, options.knobs)
         self.run = msgspec.structs.replace(
             run,
             environment=hello.environment,
@@ -103,19 +76,27 @@ class Campaign:
         Raises:
             gputune.errors.GputuneError: the target is gone; :attr:`run` holds what was learnt before.
         """
-        self._timed("baseline", self._baseline)
-        self._timed("ceiling", self._ceiling)
-        self._timed("diagnosis", self._diagnose)
-        if self._nothing_to_gain() and not self._evident():
+        # What an interrupted run has measured is not measured again.
+        for name, phase in (("baseline", self._baseline), ("ceiling", self._ceiling), ("diagnosis", self._diagnose)):
+            if getattr(self.run, name) is None:
+                self._timed(name, phase)
+        tunable = not self._nothing_to_gain() or bool(offloading.evident_in(self.run))
+        if not tunable and not self._knobs:
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
-            best = self._timed("search", self._search)
-            if self._ceiling_was_too_low(best):
-                self._timed("ceiling again", self._ceiling)
-                best = self._timed("search again", self._search)
+            best = self._best() if tunable else None
+            if self._knobs:
+                best = self._timed("knobs", lambda: self._try_knobs(best or self._own))
             self._conclude(best)
         self._update(status=Status.COMPLETE)
         return self.run
+
+    def _best(self) -> Settings | None:
+        best: Settings | None = self._timed("search", self._search)
+        if self._ceiling_was_too_low(best):
+            self._timed("ceiling again", self._ceiling)
+            best = self._timed("search again", self._search)
+        return best
 
     def _update(self, **changes: Any) -> None:
         self.run = msgspec.structs.replace(self.run, **changes)
@@ -126,7 +107,8 @@ class Campaign:
         try:
             return phase()
         finally:
-            self._update(phases_s={**self.run.phases_s, name: self._bench.now_s() - before})
+            spent_s = self.run.phases_s.get(name, 0.0) + self._bench.now_s() - before
+            self._update(phases_s={**self.run.phases_s, name: spent_s})
 
     # -- phases -------------------------------------------------------------------------------------------------
 
@@ -170,55 +152,40 @@ class Campaign:
         # A loop that hardly ever waits for data has nothing to gain even when the machine drifted in between.
         return headroom < stats.HEADROOM_WORTH_TUNING or stats.data_wait_share(baseline) < stats.MIN_EFFECT
 
-    def _evident(self) -> dict[str, float]:
-        """Return the process-wide settings that the baseline speaks for."""
-        assert self.run.baseline is not None
-        return offloading.evident(self.run.baseline, self.run.loader)
-
-    def _space(self) -> space.Space:
-        baseline = self.run.baseline
-        assert baseline is not None
-        return space.build(
-            self._own,
-            self.run.machine,
-            gates=self.run.gates,
-            restrict=self._options.restrict,
-            allow=self._options.allow,
-            evident=self._evident(),
-            accelerator=self._hello.environment.accelerator,
-            worker_bytes=self._worker_bytes(),
-            batch_bytes=baseline.batch_bytes,
-            cpu_bound=reading.cpu_bound(baseline, self._cpus()),
-        )
-
-    def _worker_bytes(self) -> int:
-        """Return what one more worker may take: a forked worker shares pages at first and un-shares them in time."""
-        rss = self.run.baseline.host.rss_bytes if self.run.baseline else None
-        return rss // (1 + self._own.num_workers) // 2 if rss else 0
-
     def _search(self) -> Settings | None:
-        baseline, own_deadline = self.run.baseline, self._deadline_s
-        assert baseline is not None
-        left_s = max(10.0, own_deadline - self._bench.now_s())
-        context = SearchContext(
-            user=self._own,
-            baseline=baseline,
-            ceiling=self.run.ceiling,
-            space=self._space(),
-            effective_cpus=self._cpus(),
-            worker_bytes=self._worker_bytes(),
+        left_s = max(10.0, self._deadline_s - self._bench.now_s())
+        context = briefing.context(
+            self.run,
+            self._options,
             deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
-            seed=self._options.seed,
-            storage_folder=None if self.run.trials else self._folder,
-            max_trials=self._options.max_trials,
-            epoch_start_s=self._epoch_start_s(baseline),
-            epoch_s=self._epoch_s(baseline),
-            site=self.run.loader,
+            folder=self._folder,
             tune_loader=not self._nothing_to_gain(),
         )
         result = search(self._bench, context, self._tried)
-        self._update(stopped_because=result.stopped_because)
+        self._update(stopped_because=result.stopped_because, front=result.pareto)
         return result.best
+
+    def _try_knobs(self, base: Settings) -> Settings:
+        """Search the script's own knobs under the best loader settings."""
+        for known in self._hello.knobs:
+            if not known.live and len(self._knobs[known.name]) > 1:
+                self._listener.note(words.knob_read_once(known.name))
+        bursts = [trial.burst for trial in self.run.trials if trial.burst is not None and trial.settings == base]
+        base_burst = bursts[-1] if bursts else self.run.baseline
+        assert base_burst is not None
+        left_s = max(10.0, self._deadline_s - self._bench.now_s())
+        return knobs.search(
+            self._bench,
+            base,
+            base_burst,
+            self._hello.knobs,
+            self._knobs,
+            deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
+            known=[trial for trial in self.run.trials if trial.settings.knobs],
+            store=Store(folder=self._folder),
+            seed=self._options.seed,
+            tell=self._tried,
+        )
 
     def _tried(self, event: Proposal | Trial) -> None:
         if isinstance(event, Proposal):
@@ -228,23 +195,10 @@ class Campaign:
         self._update(trials=[*self.run.trials, trial])
         self._listener.trial(trial, self.run)
 
-    def _cpus(self) -> float:
-        return self.run.machine.effective_cpus or float(self.run.machine.cpus or 1)
-
-    def _epoch_start_s(self, baseline: Burst) -> float:
-        if self._own.num_workers:
-            return stats.epoch_start_s(baseline)
-        return FORK_S + (stats.service_s(baseline) or 0.0)
-
-    def _epoch_s(self, baseline: Burst) -> float | None:
-        batches = self._hello.loader.batches_per_epoch
-        if not batches or not baseline.period_s:
-            return None
-        return batches * sum(baseline.period_s) / len(baseline.period_s)
-
     def _conclude(self, best: Settings | None) -> None:
         if best is None or best == self._own:
-            self._update(outcome=Outcome.NOTHING_TO_GAIN if self._nothing_to_gain() else Outcome.MACHINE_LIMIT)
+            reason = Outcome.NOTHING_TO_GAIN if self._nothing_to_gain() else Outcome.MACHINE_LIMIT
+            self._update(outcome=reason)
             return
         found = self._timed("proof", lambda: self._prove(best))
         if found is None or not found.better:
@@ -257,7 +211,9 @@ class Campaign:
                 ratio=found.ratio,
                 low=found.low,
                 high=found.high,
-                reproducibility=proof.reproducibility(self._own, found.candidate, self._hello.loader),
+                reproducibility=proof.reproducibility(
+                    self._own, found.candidate, self._hello.loader, proof.sameness(found.pairs)
+                ),
                 notes=described.process_wide(found.candidate),
             ),
         )

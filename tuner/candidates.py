@@ -14,8 +14,11 @@ COPY_WORTH = 0.005
 """Copies below this share of the time make pinning pointless."""
 LEAP, LEAP_FROM = 3, 4
 """No more than this many times the workers measured so far (or this many workers) in one step."""
-DEEP = 4
-"""Batches ahead a worker should keep when some batches are much slower than the rest."""
+DEEP, DEEP_TAILED = 8, 8
+"""Batches ahead a worker should keep, ordinarily and when some batches are much slower than the rest: a short burst
+rarely meets the slowest batches there are, and a deep queue is the cheapest insurance against them."""
+INSURANCE_SHARE = 0.25
+"""A deeper queue is only insurance while the batches in flight take at most this share of the room there is."""
 
 
 class Candidates:
@@ -32,6 +35,8 @@ class Candidates:
         self.all = _candidates(space, user, start_share)
         self.pin_due = _pin_due(space, user, baseline)
         self._reserve: list[Settings] = []
+        self._room_bytes = min((b for b in (space.shm_bytes, space.memory_bytes) if b is not None), default=0)
+        self._batch_bytes = baseline.batch_bytes or space.batch_bytes
 
     def exclude(self, failed: Infeasible) -> None:
         """Drop what cannot run, and everything that needs at least as many workers and as much prefetch."""
@@ -48,6 +53,10 @@ class Candidates:
         self._reserve = [c for c in self.all if c.pin_memory is not pin]
         self.all = [c for c in self.all if c.pin_memory is pin]
 
+    def in_reserve(self, settings: Settings) -> bool:
+        """Whether ``settings`` are left out only for their choice of pinning."""
+        return settings in self._reserve
+
     def reopen_pinning(self) -> None:
         """Bring the reserve back."""
         self.all, self._reserve = self.all + self._reserve, []
@@ -61,12 +70,27 @@ class Candidates:
 
         Args:
             most_workers: the most workers measured so far.
-            tailed: some batches are much slower than the rest; then a deep queue is the cheapest insurance.
+            tailed: some batches are much slower than the rest; then a deeper queue is worth its memory.
         """
         most = max(LEAP_FROM, most_workers) * LEAP
         near = [c for c in self.all if c.num_workers <= most] or self.all
-        deep = [c for c in near if c.num_workers == 0 or (c.prefetch_factor or 0) >= DEEP]
-        return deep if tailed and any(c.num_workers for c in deep) else near
+        enough: dict[Settings, int] = {}
+        for c in near:
+            if c.num_workers and (c.prefetch_factor or 0) <= self._insured(c.num_workers, tailed=tailed):
+                like = c.replace(prefetch_factor=1)
+                enough[like] = max(enough.get(like, 0), c.prefetch_factor or 0)
+        return [
+            c
+            for c in near
+            if c.num_workers == 0 or (c.prefetch_factor or 0) >= enough.get(c.replace(prefetch_factor=1), 0)
+        ]
+
+    def _insured(self, workers: int, *, tailed: bool) -> int:
+        """Return how many batches ahead are worth their memory whatever has been measured so far."""
+        affordable = math.inf
+        if self._batch_bytes and self._room_bytes:
+            affordable = INSURANCE_SHARE * self._room_bytes // (workers * self._batch_bytes) - 1
+        return int(min(DEEP_TAILED if tailed else DEEP, affordable))
 
     def neighbours(self, one: Settings, other: Settings) -> bool:
         """Whether two settings are a step apart in workers, in prefetch, or in both."""

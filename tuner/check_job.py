@@ -13,9 +13,10 @@ import msgspec
 from gputune import baseline as baselines
 from gputune import gate, machine, worktree
 from gputune.errors import ExitCode, InconclusiveError, UsageError
+from gputune.files import write_whole
 from gputune.gate import Gated
 from gputune.judging import Verdict
-from gputune.record import Run, load, write_whole
+from gputune.record import Run, load
 from gputune.report import check_lines
 from gputune.requirement import MAX_REGRESSION, Requirement
 from gputune.script import Script

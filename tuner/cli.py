@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from gputune import manual
 from gputune._version import __version__
 from gputune.commands import load_all
 from gputune.errors import ExitCode, GputuneError
@@ -18,6 +19,8 @@ examples:
 
 exit codes: 0 ok, 1 a gate failed, 2 usage, 3 inconclusive, 4 the script failed,
 130 interrupted; `run` returns the script's own status.
+
+gputune VERB --help tells more; gputune completion bash|zsh|fish completes it all.
 """
 
 
@@ -41,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.configure(sub)
+        manual.extend(command.name, sub)
         sub.set_defaults(command=command)
     return parser
 

@@ -45,6 +45,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """ISO 8601; when the campaign ran."""
     command: list[str] = []
     loaders: list[LoaderConfig] = []
+    knobs: dict[str, bool | int | float | str] | msgspec.UnsetType = msgspec.UNSET
+    """Values of the script's own knobs (:func:`gputune.knob`) that are not at their defaults."""
 
 
 def from_run(run: record.Run) -> Config:
@@ -67,9 +69,15 @@ def from_run(run: record.Run) -> Config:
         user_line=site.user_line,
         dataset_class=site.dataset_class,
         role=site.role,
-        settings=run.recommendation.settings,
+        settings=run.recommendation.settings.replace(knobs=()),
     )
-    return Config(tool_version=run.tool_version, created_at=run.created_at, command=list(run.command), loaders=[loader])
+    return Config(
+        tool_version=run.tool_version,
+        created_at=run.created_at,
+        command=list(run.command),
+        loaders=[loader],
+        knobs=run.recommendation.settings.knob_values or msgspec.UNSET,
+    )
 
 
 def load(path: Path) -> Config:

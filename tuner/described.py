@@ -20,7 +20,7 @@ def shown(settings: Settings, user: Settings) -> str:
     default = {"prefetch_factor": DEFAULT_PREFETCH_FACTOR, "pin_memory": False, "persistent_workers": False}
     ordered = [name for name in SETTINGS if name in mine]
     kept = [n for n in ordered if mine[n] != default.get(n) or theirs.get(n, mine[n]) != mine[n]]
-    values = {name: mine[name] for name in kept} | settings.process_wide()
+    values = {name: mine[name] for name in kept} | settings.process_wide() | settings.knob_values
     return " ".join(f"{name}={value}" for name, value in values.items())
 
 

@@ -10,7 +10,7 @@ from statistics import fmean
 
 import msgspec
 
-from gputune import evidence, hotspots, ledger, loading, stats, words
+from gputune import cause_words, evidence, hotspots, ledger, loading, stats, training_thread
 from gputune.cause import Cause, Finding, Severity
 from gputune.ledger import Line
 from gputune.probes.burst import Burst, Stall, StallKind, Where
@@ -21,10 +21,10 @@ CAUSE_SHARE = 0.05
 """A finding that costs less than this part of wall time is not why a run is slow."""
 FINDING_SHARE = 0.01
 """Below this it is not worth a sentence."""
-MAIN_CODE_SHARE = 0.08
-"""The script's own code between loader and model: loops of any script have some, so a little is no finding."""
-BUSY_GPU = 80.0
-"""Percent of utilisation from which a line that holds the main thread up is only waiting for the GPU."""
+GROWS_BYTES = 16 << 20
+"""Growth of memory per 1,000 samples below which it is no matter within any patience."""
+EPOCHS_LEFT = 3
+"""Memory that lasts for more passes over the data is not worth a word."""
 WAITS_ITSELF = 0.5
 """A validation that waits for its own loader for this part of its time has a slow loader."""
 
@@ -45,9 +45,14 @@ def of(run: Run) -> list[Finding]:
     book = ledger.of_burst(base, run.loader) if base else None
     if not measured(base) or book is None:
         return []
-    found = [*_waiting(run, base, book), *_events(run, base, book), *_main_code(run, book)]
-    found.sort(key=lambda finding: -finding.share)
-    if not found or found[0].share < CAUSE_SHARE:
+    found = [
+        *_waiting(run, base, book),
+        *_events(run, base, book),
+        *training_thread.findings(run, base, book),
+        *_memory(run, base),
+    ]
+    found.sort(key=lambda finding: (finding.severity is Severity.NOTE, -finding.share))
+    if not found or found[0].severity is Severity.NOTE or found[0].share < CAUSE_SHARE:
         return [_step(run, base), *found]
     return [msgspec.structs.replace(found[0], severity=Severity.CAUSE), *found[1:]]
 
@@ -59,7 +64,7 @@ def subject(run: Run) -> str:
 
 def _step(run: Run, base: Burst) -> Finding:
     wait_share = stats.data_wait_share(base)
-    sentence = words.step_bound(subject(run), stats.busy_s(base), wait_share)
+    sentence = cause_words.step_bound(subject(run), stats.busy_s(base), wait_share)
     return Finding(cause=Cause.STEP, severity=Severity.CAUSE, share=1 - wait_share, sentence=sentence)
 
 
@@ -67,7 +72,12 @@ def _waiting(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
     now, share = stats.samples_per_s(base), book.entry(Line.WAIT).share
     ceiling = stats.samples_per_s(run.ceiling) if measured(run.ceiling) else None
     fine = evidence.is_healthy(now, ceiling) if ceiling else share < stats.HEADROOM_WORTH_TUNING
-    return [] if fine or share < FINDING_SHARE else [loading.finding(run, base, ceiling, share)]
+    if fine or share < FINDING_SHARE:
+        return []
+    found = loading.finding(run, base, ceiling, share)
+    # A few late batches in a short burst must not be called a cause: the whole interval has to be above the threshold.
+    sure = stats.data_wait_estimate(base).low >= CAUSE_SHARE
+    return [found if sure else msgspec.structs.replace(found, severity=Severity.NOTE)]
 
 
 def _events(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
@@ -80,14 +90,17 @@ def _events(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
             share, note = _elsewhere(run, kind, book.step_s)
         if share < FINDING_SHARE:
             continue
-        stalls = _stalls(run, kind)
+        stalls = evidence.stalls(run, kind)
         cause, detail = _detailed(cause, stalls, base)
+        name = line.value
+        if cause is Cause.VALIDATION_LOADER:
+            name, share = cause_words.VALIDATION_WAITS, share * _waits(stalls)  # the model's part stays
         found.append(
             Finding(
                 cause=cause,
                 share=share,
-                sentence=words.finding(line.value, share, "; ".join(filter(None, (detail, note)))),
-                advice=words.finding_advice(cause.value, base.settings),
+                sentence=cause_words.finding(name, share, "; ".join(filter(None, (detail, note)))),
+                advice=cause_words.finding_advice(cause.value, base.settings),
                 gain=1 / (1 - share),
                 evidence={"each_s": fmean(stall.duration_s for stall in stalls)} if stalls else {},
             )
@@ -95,64 +108,53 @@ def _events(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
     return found
 
 
-def _bursts(run: Run) -> list[Burst]:
-    pairs = [burst for pair in (run.proof.pairs if run.proof else []) for burst in (pair.user, pair.candidate)]
-    trials = [trial.burst for trial in run.trials]
-    return [burst for burst in (run.baseline, run.ceiling, run.diagnosis, *trials, *pairs) if measured(burst)]
-
-
-def _stalls(run: Run, kind: StallKind) -> list[Stall]:
-    return [stall for burst in _bursts(run) for stall in burst.stalls if stall.kind is kind]
-
-
 def _elsewhere(run: Run, kind: StallKind, step_s: float) -> tuple[float, str]:
     """Return the share of an event the baseline did not meet, from how often the other bursts met it."""
-    stalls = _stalls(run, kind)
-    batches = sum(len(burst.period_s) for burst in _bursts(run))
+    stalls = evidence.stalls(run, kind)
+    batches = sum(len(burst.period_s) for burst in evidence.bursts(run))
     if kind is StallKind.EPOCH or not stalls:
         return 0.0, ""
     each_s, every = fmean(stall.duration_s for stall in stalls), batches / len(stalls)
     cost_s = each_s / every
-    return cost_s / (step_s + cost_s), words.seen_elsewhere(each_s, every)
+    return cost_s / (step_s + cost_s), cause_words.seen_elsewhere(each_s, every)
+
+
+def _waits(stalls: list[Stall]) -> float:
+    """Return the part of validations' time that they waited for their own loader."""
+    total_s = sum(stall.duration_s for stall in stalls)
+    return sum(stall.wait_s for stall in stalls) / total_s if total_s else 0.0
 
 
 def _detailed(cause: Cause, stalls: list[Stall], base: Burst) -> tuple[Cause, str]:
     """Return the cause made more precise by what the events themselves say, and the words for it."""
-    total_s = sum(stall.duration_s for stall in stalls)
     if cause is Cause.WORKER_START and (not base.settings.num_workers or base.settings.persistent_workers):
         return Cause.EPOCH_END, ""
-    if cause is Cause.VALIDATION and total_s:
-        waits = sum(stall.wait_s for stall in stalls) / total_s
-        if waits >= WAITS_ITSELF:
-            return Cause.VALIDATION_LOADER, words.validation_waits(waits)
+    if cause is Cause.VALIDATION and _waits(stalls) >= WAITS_ITSELF:
+        return Cause.VALIDATION_LOADER, cause_words.validation_waits(_waits(stalls))
     if cause is Cause.LOGGING:
         return cause, ", ".join(sorted({stall.detail for stall in stalls if stall.detail}))
     return cause, ""
 
 
-def _main_code(run: Run, book: ledger.Ledger) -> list[Finding]:
-    """Return the finding on the script's own code beside the model, and logging that nobody else timed."""
-    used = [burst.gpu.utilization for burst in (run.ceiling, run.baseline) if burst and burst.gpu.utilization]
-    if used and used[0] >= BUSY_GPU:
+def _memory(run: Run, base: Burst) -> list[Finding]:
+    """Return that memory will run out, where two bursts agree that it grows: one alone may be warming up."""
+    grown = [evidence.growth_per_1000_bytes(burst) for burst in (base, run.diagnosis) if measured(burst)]
+    available, length = run.machine.memory_available_bytes, run.loader.dataset_length if run.loader else None
+    known = [growth for growth in grown if growth is not None]
+    if len(known) < 2 or not available or min(known) < GROWS_BYTES:
         return []
-    compute = book.entry(Line.COMPUTE).share
-    found = []
-    if places := hotspots.main_thread(run.diagnosis, Where.MAIN):
-        share = compute * sum(place.share for place in places)
-        if share >= MAIN_CODE_SHARE:
-            found.append(_at_place(Cause.MAIN_CODE, share, places[0], words.main_code(share, places[0].shown)))
-    logs = hotspots.main_thread(run.diagnosis, Where.LOGGING)
-    if logs and book.entry(Line.LOGGING).quality is ledger.Quality.MISSING and not _stalls(run, StallKind.LOGGING):
-        share = compute * sum(place.share for place in logs)
-        if share >= CAUSE_SHARE:
-            found.append(_at_place(Cause.LOGGING, share, logs[0], words.sampled_logging(share, logs[0].shown)))
-    return found
-
-
-def _at_place(cause: Cause, share: float, place: hotspots.Place, sentence: str) -> Finding:
-    advice = words.MAIN_CODE_ADVICE if cause is Cause.MAIN_CODE else words.LOGGING_ADVICE
-    gain = 1 / max(0.01, 1 - share)
-    return Finding(cause=cause, share=share, sentence=sentence, advice=advice, gain=gain, place=place.shown)
+    lasts = 1000 * available / min(known)
+    if length and lasts > EPOCHS_LEFT * length:
+        return []
+    return [
+        Finding(
+            cause=Cause.MEMORY,
+            severity=Severity.NOTE,
+            sentence=cause_words.memory_grows(min(known), available, lasts),
+            advice=cause_words.MEMORY_ADVICE,
+            evidence={"growth_per_1000_bytes": min(known), "samples_left": lasts},
+        )
+    ]
 
 
 def _alone(run: Run) -> list[Finding]:
@@ -164,7 +166,7 @@ def _alone(run: Run) -> list[Finding]:
             cause=Cause.NO_LOADER,
             severity=Severity.CAUSE if index == 0 else Severity.NOTE,
             share=place.share,
-            sentence=words.alone(place.share, place.shown, place.where.value),
+            sentence=cause_words.alone(place.share, place.shown, place.where.value),
             place=place.shown,
         )
         for index, place in enumerate(places[:6])

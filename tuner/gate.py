@@ -13,11 +13,12 @@ from statistics import median
 
 import msgspec
 
-from gputune import metrics, stats
-from gputune.baseline import Baseline, fingerprint, neighbour_cores
+from gputune import metrics, neighbours, stats
+from gputune.baseline import Baseline, fingerprint
 from gputune.errors import ExitCode
 from gputune.judging import Check, Verdict, judge
 from gputune.numbers import percent
+from gputune.probes.burst import Burst
 from gputune.record import Run
 from gputune.requirement import DEFAULT_MAX_REGRESSION, MAX_REGRESSION, Requirement
 from gputune.stats import Estimate
@@ -29,8 +30,9 @@ interval that is added when a run is compared with a stored one. Adjacent pairs 
 QUIET_CORES = 0.3
 """Cores other processes may keep busy more than during the baseline before they count as a neighbour."""
 
-MOST_EXCUSED = 0.5
-"""However busy the others were: what takes twice as long has another reason."""
+NEIGHBOUR_SLOWDOWN, SIBLING_SLOWDOWN = 0.15, 0.4
+"""How much slower code runs while others use the caches (measured: a sort beside a sort on the other core took
+2-14 % longer), or the other hardware thread of its core."""
 
 
 class Gated(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,27 +112,41 @@ def acknowledge(gated: Gated, reason: str) -> Gated:
 def disturbance(run: Run, baseline: Baseline | None) -> float:
     """Return how much of its time the script may have lost to other processes; 0 when they were quiet.
 
-    They cannot cost more than their part of the machine, beyond what they took during the baseline, nor much more
-    than the CPU time the script used itself: sharing a core fairly at most doubles that. A negative number says
-    that they were busier during the baseline, which flatters what is measured now.
+    Where the kernel counts it, that is the time it stood in line for a CPU and the slowness of a shared machine.
+    Elsewhere: no more than the others' part of the machine, beyond what they took during the baseline, nor much more
+    than the CPU time the script used itself; sharing a core fairly at most doubles that. A negative number says that
+    they were busier during the baseline, which flatters what is measured now.
     """
-    extra = neighbour_cores(run) - (baseline.other_cpu_cores if baseline else 0.0)
-    cpus = run.machine.effective_cpus or run.machine.cpus
+    extra, cpus, used = _extra_cores(run, baseline)
     if not cpus or abs(extra) <= QUIET_CORES:
         return 0.0
-    own = [burst.host.cpu_cores for burst in metrics.user_bursts(run)]
-    used = median([cores for cores in own if cores is not None] or [cpus])
-    return math.copysign(min(MOST_EXCUSED, abs(extra) / cpus, used), extra)
+    lost = neighbours.lost_shares(metrics.user_bursts(run))
+    if lost and baseline is None:
+        return min(neighbours.MOST_LOST, median(lost) + slowness(run, None))
+    return math.copysign(min(neighbours.MOST_LOST, abs(extra) / cpus, used), extra)
+
+
+def slowness(run: Run, baseline: Baseline | None) -> float:
+    """Return how much slower the script's code may have run because others used the caches and the cores' units."""
+    extra, cpus, used = _extra_cores(run, baseline)
+    if not cpus or abs(extra) <= QUIET_CORES:
+        return 0.0
+    slower = SIBLING_SLOWDOWN if run.machine.threads_per_core > 1 else NEIGHBOUR_SLOWDOWN
+    return math.copysign(slower * min(1.0, used) * min(1.0, abs(extra) / cpus), extra)
+
+
+def _extra_cores(run: Run, baseline: Baseline | None) -> tuple[float, float, float]:
+    """Return the cores others kept busy beyond the baseline's, those of the machine, and those the script used."""
+    bursts = metrics.user_bursts(run)
+    extra = neighbours.cores(bursts) - (baseline.other_cpu_cores if baseline else 0.0)
+    cpus = run.machine.effective_cpus or run.machine.cpus or 0.0
+    own = [burst.host.cpu_cores for burst in bursts]
+    return extra, cpus, median([cores for cores in own if cores is not None] or [cpus])
 
 
 def _regression(run: Run, requirement: Requirement, baseline: Baseline | None, confidence: float) -> list[Check]:
-    pairs = [
-        stats.samples_per_s(entry.user) / stats.samples_per_s(entry.against)
-        for entry in run.rounds
-        if measured(entry.user) and measured(entry.against)
-    ]
     limit = 1 - requirement.limit
-    if pairs:
+    if pairs := _pairs(run):
         return [judge(requirement, stats.ratio_interval(pairs, confidence), limit, 0.0)]
     if baseline is None:
         return [_unknown(requirement, "there is no baseline to compare with")]
@@ -139,11 +155,31 @@ def _regression(run: Run, requirement: Requirement, baseline: Baseline | None, c
     if others := _other_hardware(run, baseline):
         relative = _relative(run, requirement, baseline, confidence)
         return [_unknown(requirement, f"the baseline is of other hardware: {others}"), relative]
-    rates = [stats.samples_per_s(burst) for burst in metrics.user_bursts(run)]
-    ratio = _log_ratio(rates, baseline.samples_per_s, confidence)
+    now, before = [stats.samples_per_s(burst) for burst in metrics.user_bursts(run)], baseline.samples_per_s
+    lost_now, lost_before = neighbours.lost_shares(metrics.user_bursts(run)), baseline.lost_shares
+    may_have_lost = disturbance(run, baseline)
+    if lost_now and len(lost_before) == len(before):
+        now, before = neighbours.undisturbed(now, lost_now), neighbours.undisturbed(before, lost_before)
+        may_have_lost = slowness(run, baseline)
+    ratio = _log_ratio(now, before, confidence)
     if ratio is None:
         return [_unknown(requirement, "too few repeats to compare", more_helps=True)]
-    return [judge(requirement, ratio, limit, disturbance(run, baseline))]
+    return [judge(requirement, ratio, limit, may_have_lost)]
+
+
+def _pairs(run: Run) -> list[float]:
+    """Return throughput now / at the older revision of every round, without what others cost where that is known."""
+    now: list[Burst] = []
+    before: list[Burst] = []
+    for entry in run.rounds:
+        if measured(entry.user) and measured(entry.against):
+            now.append(entry.user)
+            before.append(entry.against)
+    sides = [[stats.samples_per_s(burst) for burst in side] for side in (now, before)]
+    lost = [neighbours.lost_shares(side) for side in (now, before)]
+    if all(lost):
+        sides = [neighbours.undisturbed(*side) for side in zip(sides, lost, strict=True)]
+    return [a / b for a, b in zip(*sides, strict=True)]
 
 
 def _relative(run: Run, requirement: Requirement, baseline: Baseline, confidence: float) -> Check:

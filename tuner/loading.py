@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from gputune import evidence, hotspots, stats, words
+from gputune import cause_words, evidence, hotspots, ranks, stats, steady
 from gputune.cause import Cause, Finding
 from gputune.probes.burst import Burst
 from gputune.record import Run
@@ -21,8 +21,14 @@ FAIR_SHARE = 0.6
 """On a machine whose cores are all busy, workers that get this part of an even share of them are not waiting."""
 LIBRARY_THREADS = 1.5
 """CPU time of a whole worker over that of its fetching thread from which library threads are at work."""
+COLLATES = 0.5
+"""Part of service time from which collation, and not the samples, is what makes batches slow."""
 SATURATED = 0.85
 """Part of the effective cores in use from which they count as all busy."""
+MISSED = 0.3
+"""Part of the bytes read that must come off storage before the page cache is called cold."""
+FITS = 0.8
+"""Part of the available memory that a data set may take to stay in the page cache."""
 FLAT = 0.4
 """Capacity that grows with less than this power of the number of workers is limited by what they share."""
 
@@ -41,14 +47,17 @@ def finding(run: Run, base: Burst, ceiling: float | None, wait_share: float) -> 
     """
     now = stats.samples_per_s(base)
     cause, sentence = _cause(run, base, ceiling or now)
+    if cause is Cause.QUEUE and ceiling:
+        # Handing over also takes the training thread's time outside of next(): locks, unpickling, switching.
+        wait_share = max(wait_share, 1 - now / ceiling)
     place = _place(run)
     if place and cause is not Cause.QUEUE:
-        sentence = f"{sentence} {words.costliest(place.shown, place.share)}"
+        sentence = f"{sentence} {cause_words.costliest(place.shown, place.share)}"
     return Finding(
         cause=cause,
         share=wait_share,
         sentence=sentence,
-        advice=words.loading_advice(cause.value, base.settings),
+        advice=cause_words.loading_advice(cause.value, base.settings),
         gain=ceiling / now if ceiling and now else None,
         evidence=_numbers(base),
         place=place.shown if place else "",
@@ -68,6 +77,11 @@ def _numbers(base: Burst) -> dict[str, float]:
         "tail_factor": evidence.tail_factor(base),
         "library_threads": evidence.library_threads(base),
         "collate_share": evidence.collate_share(base),
+        "cache_misses": evidence.cache_misses(base),
+        "variation": steady.variation(base),
+        "p95_over_p50": evidence.p95_over_p50(base),
+        "out_of_order_s": evidence.out_of_order_s(base),
+        "sample_bytes": base.batch_bytes / fmean(base.samples) if base.batch_bytes else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -75,19 +89,34 @@ def _numbers(base: Burst) -> dict[str, float]:
 def _cause(run: Run, base: Burst, ceiling: float) -> tuple[Cause, str]:
     workers, service_s, share = base.settings.num_workers, stats.service_s(base), stats.cpu_share(base)
     if workers == 0:
-        per_sample_s = (sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)) / sum(base.samples)
-        return Cause.MAIN_THREAD, words.main_thread(run.loader, per_sample_s, share)
+        loaded_s = sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)
+        per_sample_s = loaded_s * ranks.count(base) / sum(base.samples)
+        return Cause.MAIN_THREAD, cause_words.main_thread(run.loader, per_sample_s, share)
     capacity = stats.capacity_samples_per_s(base)
     if service_s is None or capacity is None:
-        return Cause.QUEUE, words.unexplained_wait(workers, None)
+        return Cause.QUEUE, cause_words.unexplained_wait(workers, None)
     factor = evidence.tail_factor(base)
     if factor >= TAIL_FACTOR and capacity >= ceiling:
-        return Cause.SLOW_SAMPLES, words.slow_samples(factor, service_s)
+        return Cause.SLOW_SAMPLES, cause_words.slow_samples(factor, service_s)
     if capacity >= ceiling * ENOUGH_CAPACITY:
-        return Cause.QUEUE, words.unexplained_wait(workers, capacity)
+        return Cause.QUEUE, cause_words.unexplained_wait(workers, capacity)
+    collating = evidence.collate_share(base) or 0.0
+    if collating >= COLLATES:
+        return Cause.COLLATE, cause_words.slow_collate(workers, service_s, collating, capacity, ceiling)
     cause = _too_slow(run, base, ceiling)
-    of_which = words.cpu_or_waiting(share, "a free core") if cause in _COMPUTING else words.cpu_or_waiting(share)
-    return cause, words.too_few_workers(workers, service_s, of_which, capacity, ceiling)
+    waiting_for = "a free core" if cause in _COMPUTING else "storage or the network"
+    of_which = cause_words.cpu_or_waiting(share, waiting_for)
+    sentence = cause_words.too_few_workers(workers, service_s, of_which, capacity, ceiling)
+    return cause, f"{sentence} {_cold(run, base)}" if cause is Cause.COLD_CACHE else sentence
+
+
+def _cold(run: Run, base: Burst) -> str:
+    misses, memory = evidence.cache_misses(base), run.machine.memory_available_bytes
+    size = evidence.data_set_bytes(base, run.loader.dataset_length if run.loader else None)
+    assert misses is not None
+    assert size is not None
+    assert memory is not None
+    return cause_words.cold_cache(misses, size, memory)
 
 
 def _too_slow(run: Run, base: Burst, ceiling: float) -> Cause:
@@ -96,7 +125,10 @@ def _too_slow(run: Run, base: Burst, ceiling: float) -> Cause:
     busy = _cores_busy(run, base)
     if threads is not None and threads >= LIBRARY_THREADS and busy:
         return Cause.OVERSUBSCRIPTION
-    if share is not None and share < CPU_BOUND_SHARE and not (busy and share >= _even_share(run, base)):
+    waits = share is not None and share < CPU_BOUND_SHARE
+    if waits and _is_cold(run, base):
+        return Cause.COLD_CACHE
+    if waits and not (busy and share is not None and share >= _even_share(run, base)):
         return Cause.BANDWIDTH if _is_flat(run, base) else Cause.STORAGE
     cores_needed, cpus = evidence.needs(base, ceiling)[1], run.machine.effective_cpus
     return Cause.CORES if cores_needed and cpus and cores_needed > cpus else Cause.CPU
@@ -110,7 +142,14 @@ def _cores_busy(run: Run, base: Burst) -> bool:
 def _even_share(run: Run, base: Burst) -> float:
     """Return the part of a core each worker can expect beside the training thread and other programs."""
     left = (run.machine.effective_cpus or 1.0) - (base.host.other_cpu_cores or 0.0)
-    return FAIR_SHARE * min(1.0, max(0.2, left) / (base.settings.num_workers + 1))
+    return FAIR_SHARE * min(1.0, max(0.2, left) / ranks.count(base) / (base.settings.num_workers + 1))
+
+
+def _is_cold(run: Run, base: Burst) -> bool:
+    """Whether samples come off storage that memory could hold, so that later passes will find them there."""
+    misses, memory = evidence.cache_misses(base), run.machine.memory_available_bytes
+    size = evidence.data_set_bytes(base, run.loader.dataset_length if run.loader else None)
+    return misses is not None and misses >= MISSED and bool(size and memory and size < FITS * memory)
 
 
 def _is_flat(run: Run, base: Burst) -> bool:

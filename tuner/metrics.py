@@ -13,6 +13,7 @@ from statistics import NormalDist, fmean, stdev
 import msgspec
 
 from gputune import ledger, stats
+from gputune.probes.batch_means import t_quantile
 from gputune.probes.burst import Burst, StallKind
 from gputune.record import Run
 from gputune.requirement import METRICS
@@ -177,7 +178,7 @@ def means(values: Sequence[float], confidence: float) -> Estimate:
     value = fmean(values)
     if len(values) < 2:
         return Estimate(value, -math.inf, math.inf)
-    half = stats.t_quantile(confidence, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    half = t_quantile(confidence, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return Estimate(value, value - half, value + half)
 
 

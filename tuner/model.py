@@ -10,28 +10,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, median
+from statistics import fmean
 
 import msgspec
 import numpy as np
 
-from gputune import stats, steady
+from gputune import stats
 from gputune.corrections import Floats, Residual
 from gputune.loop import STARVED, Loop
 from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
 from gputune.reading import Seen, read
-from gputune.whatif import HEAVY, WhatIf, crowded
+from gputune.shape import NO_PART, Shape
+from gputune.whatif import WhatIf, crowded
 
-SLOW_BATCHES = 0.6
-"""Rates vary less than independent batches would: the queue smooths some of it."""
+OVER_LOOP = 1.02
+"""No burst proves more than this times what the loop takes when fed: it lived on its stock."""
+EDGE = 0.5
+"""Batches by which the count of a burst depends on the moment it began."""
+FED_SHARE = 0.3
+"""Part of the sampling error of service times that is left in the rate of a loop that hardly waits."""
 OVERLAP_SPREAD = 0.08
 """Added to the spread of fetching on the training thread while it is unknown how much of it the GPU's queue
 hides."""
+MOST_HIDDEN = 0.8
+"""Share of the loop's time that may overlap with fetching on the training thread at best."""
 LOOP_SPREAD = 0.15
 """Share of the spread that is left when the workers have much to spare."""
-TAIL_FACTOR = 4.0
-"""A batch this many times slower than the median is a slow one."""
 
 
 class Prediction(msgspec.Struct, frozen=True):
@@ -60,6 +65,8 @@ class Model:
         self.other_ceiling: Burst | None = None
         """A second burst with free data, with pinning the other way round."""
         self.seen: list[Seen] = []
+        self.version = 0
+        """Counts what was learnt: predictions made before are outdated when it moves."""
         self._samples_per_batch = fmean(ceiling.samples) if self.ceiling and ceiling and ceiling.samples else 1.0
 
     @property
@@ -70,19 +77,12 @@ class Model:
     @property
     def variation(self) -> float:
         """Coefficient of variation of service times, pooled over bursts."""
-        return float(
-            np.average(
-                [steady.variation(s.burst) for s in self.seen],
-                weights=[len(s.burst.workers) for s in self.seen],
-            )
-        )
+        return self.shape.variation
 
     @property
     def tailed(self) -> bool:
-        """Whether some batches take several times the usual time: they hold up everything behind them in
-        order."""
-        services = [batch.fetch_s + batch.collate_s for s in self.seen for batch in s.burst.workers]
-        return max(services) > TAIL_FACTOR * median(services)
+        """Whether some batches take several times the usual time (see :class:`gputune.shape.Shape`)."""
+        return self.shape.tailed
 
     @property
     def service_s(self) -> float:
@@ -114,9 +114,7 @@ class Model:
             raise ValueError("no burst with stamped batches has been added")
         rate, at_work, room = self._what_if.rates(candidates)
         seen = [s.burst.settings for s in self.seen]
-        replayed, _, _ = self._what_if.rates(seen)
-        errors = np.log([s.rate for s in self.seen]) - np.log(replayed)
-        residual = Residual(_features(seen), errors, np.array([self.noise(s.burst) for s in self.seen]))
+        residual = Residual(_features(seen), self._errors, np.array([self.noise(s.burst) for s in self.seen]))
         correction, spread = residual.at(_features(candidates))
         # What was left unexplained is the workers' side; no correction lifts a rate over what the loop can
         # take.
@@ -141,6 +139,23 @@ class Model:
         """Return what the training loop alone would take, were every batch ready when asked for."""
         return self._samples_per_batch / self.loop.fed_s(settings)
 
+    def knows(self, burst: Burst) -> bool:
+        """Whether anything was learnt from ``burst``."""
+        return any(s.burst is burst for s in self.seen)
+
+    def steady_samples_per_s(self, burst: Burst) -> float:
+        """Return the rate ``burst`` stands for, without the luck and the stock that were in it.
+
+        It is what replay expects of its settings, corrected by how far the burst was from a replay of itself.
+        """
+        number = next(n for n, s in enumerate(self.seen) if s.burst is burst)
+        rate = float(self._replayed[number] * np.exp(self._errors[number])) * self._samples_per_batch
+        return min(rate, OVER_LOOP * self.loop_samples_per_s(burst.settings)) if burst.settings.num_workers else rate
+
+    def alone_at_best_samples_per_s(self) -> float:
+        """Return what fetching on the training thread reaches if the GPU's queue hides nearly all of the loop."""
+        return self._what_if.alone_at(MOST_HIDDEN) * self._samples_per_batch
+
     def crowded(self, burst: Burst) -> bool:
         """Whether more wanted to run during a burst than there are cores."""
         return any(crowded(s, self.cores) for s in self.seen if s.burst is burst)
@@ -162,17 +177,34 @@ class Model:
     # -- learning
 
     def noise(self, burst: Burst) -> float:
-        """Return how far a burst's rate may be off (relative), given how rare slow batches are in all
-        bursts."""
-        unseen = SLOW_BATCHES * self.variation / math.sqrt(max(4, len(burst.period_s)))
-        if stats.data_wait_share(burst) < STARVED and self.variation < HEAVY:
-            unseen *= 0.3
-        spread = next((s.spread for s in self.seen if s.burst is burst), 0.3)
-        return math.hypot(spread, min(0.5, unseen))
+        """Return how far a burst's rate may be off (relative), its own slow batches allowed for."""
+        number = next((n for n, s in enumerate(self.seen) if s.burst is burst), None)
+        if number is None:
+            return 0.3
+        sampled = self.shape.parts[number].spread
+        waiting = self.loop.net_wait_share(burst) if burst.settings.num_workers else 1.0
+        sampled *= 1.0 if waiting > STARVED else FED_SHARE
+        read = self.seen[number].drift if self.tailed else self.seen[number].spread
+        return math.hypot(read, sampled, EDGE / len(burst.period_s))
 
     def _fit(self) -> None:
         self.loop = Loop(self.seen, self.cores, self.ceiling, self.other_ceiling)
-        self._what_if = WhatIf(self.seen, self.cores, self.loop, self.variation)
+        self.shape = Shape([s.burst for s in self.seen], [s.waiting_s > NO_PART * s.cycle_s for s in self.seen])
+        self._what_if = WhatIf(self.seen, self.cores, self.loop, self.shape)
+        self._replayed, _, _ = self._what_if.rates([s.burst.settings for s in self.seen])
+        self._errors = self._replay_errors()
+        self.version += 1
+
+    def _replay_errors(self) -> Floats:
+        """Return for each burst the logarithm of what was measured over what replay makes of it.
+
+        With rare slow batches a burst is compared with a replay of itself, which had the same luck. Without, its
+        sustained rate is the better witness: readers that share a disk hold each other up less than replay thinks.
+        """
+        if self.tailed:
+            replayed = [self._what_if.as_measured(number) for number in range(len(self.seen))]
+            return np.log([s.delivered for s in self.seen]) - np.log(replayed)
+        return np.log([s.rate for s in self.seen]) - np.log(self._replayed)
 
 
 def _features(settings: Sequence[Settings]) -> Floats:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+WIDE = 0.10
+"""Relative half-width of an interval from which a number is printed with a mark."""
+
 
 def _figures(value: float, figures: int = 3) -> str:
     """Return a number with at most ``figures`` significant digits and no exponent."""
@@ -24,8 +27,16 @@ def percent(share: float) -> str:
     return f"{value:.1f} %" if abs(value) >= 0.05 else "<0.1 %"
 
 
-def times(factor: float) -> str:
-    """Return ``2.60x``."""
+def times(factor: float, spread: float = 0.0) -> str:
+    """Return ``2.60x``, or with fewer digits and a mark where the data do not support them: ``2.6x (! +-15 %)``.
+
+    Args:
+        factor: a ratio.
+        spread: relative half-width of its interval; infinite where it is not known.
+    """
+    if math.isnan(spread) or spread > WIDE:
+        digits = 1 if factor < 10 and spread < 0.5 else 0
+        return f"{factor:.{digits}f}x (! {f'+-{percent(spread)}' if math.isfinite(spread) else 'spread unknown'})"
     return f"{factor:.2f}x" if factor < 10 else f"{factor:.1f}x"
 
 
@@ -37,6 +48,14 @@ def rate(samples_per_s: float) -> str:
 def plain_rate(samples_per_s: float) -> str:
     """Return ``812``."""
     return _figures(samples_per_s)
+
+
+def approximate(count: float) -> str:
+    """Return a large count with the two digits an extrapolation supports: ``120,000``."""
+    if not math.isfinite(count):
+        return "?"
+    rounded = round(count, 1 - math.floor(math.log10(abs(count)))) if abs(count) >= 1 else count
+    return f"{rounded:,.0f}"
 
 
 def seconds(duration_s: float) -> str:

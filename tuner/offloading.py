@@ -13,10 +13,11 @@ import msgspec
 
 from gputune import cycles, ledger, stats
 from gputune.ledger import Line, Quality
-from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible, StallKind
 from gputune.probes.protocol import Length, LoaderSite
 from gputune.probes.settings import SETTINGS, Settings
+from gputune.proposal import Proposal
+from gputune.record import Run
 
 LINES = {"async_checkpoint": Line.CHECKPOINT, "async_logging": Line.LOGGING}
 """The line of the ledger that each setting takes off the training thread."""
@@ -41,6 +42,11 @@ def evident(baseline: Burst, site: LoaderSite | None = None) -> dict[str, float]
     entries = {name: book.entry(line) for name, line in LINES.items()}
     shares = {n: e.share for n, e in entries.items() if e.quality is not Quality.MISSING and e.share > WORTH}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def evident_in(run: Run) -> dict[str, float]:
+    """Return the same for a run that has a baseline."""
+    return evident(run.baseline, run.loader) if run.baseline else {}
 
 
 def length(baseline: Burst, names: Mapping[str, Any] | set[str]) -> Length:

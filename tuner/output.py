@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from gputune import store
-from gputune.record import write_whole
+from gputune.files import write_whole
 
 
 def emit(data: bytes, target: Path | None) -> None:

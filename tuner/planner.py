@@ -7,28 +7,33 @@ import math
 import msgspec
 import numpy as np
 
-from gputune import stats, steady
+from gputune import stats
 from gputune.beliefs import KEEP, Beliefs
 from gputune.candidates import Candidates
 from gputune.model import Prediction
 from gputune.probes.burst import Burst
-from gputune.probes.protocol import Length
 from gputune.probes.settings import Settings
-from gputune.whatif import HEAVY
+from gputune.proposal import Proposal, length_of
 
 OPTIMISM = 0.6
 """Standard deviations of hope: a setting that could beat the best by :data:`KEEP` with so much luck is
 measured."""
+ALONE_HOPE = 1.15
+"""The same for the training thread, as a factor: what fetching takes beside nobody is known from beside others."""
 WORTH_SAVING = 0.10
 """A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
 CAUTION = 1.0
 """Standard deviations subtracted from a prediction before it may replace a measurement."""
 AMPLE_ROOM = 1.15
-"""Workers that could make this many times what the loop takes need no second look."""
-CONFIRM_S = 4.0
-"""Seconds of that second look at least."""
-LONGEST_S, LONGEST_TAIL_S = 4.0, 8.0
-"""Longest burst, ordinarily and with heavy-tailed service times."""
+"""Workers that could make this many times what the loop takes need no third look."""
+SURE_BATCHES, SURE_S = 80, 12.0
+"""A winner measured over so many batches, or for so long, needs no further look."""
+TAILED_MORE = 1.5
+"""So many times longer where some batches are much slower than the rest."""
+CONFIRM_S = 8.0
+"""Seconds of a further look at most."""
+MOST_LOOKS = 2
+"""Further looks at one winner at most."""
 PIN_GAIN = 1.01
 """Pinning must speed up the loop by this factor to be worth considering."""
 PIN_DOUBT = 0.9
@@ -41,17 +46,6 @@ HOPELESS = 0.5
 """The same on crowded cores, where what fewer workers would reach is hard to tell."""
 CLEARLY_WORSE = 0.9
 """More workers predicted below this share of the best need no measurement."""
-
-
-class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting to measure and why."""
-
-    settings: Settings
-    phase: str
-    why: str
-    predicted_samples_per_s: float | None = None
-    length: Length = Length()
-    abandon_below: float | None = None
 
 
 class Planner:
@@ -86,7 +80,7 @@ class Planner:
         """Bring the other choice of pinning back when a burst fell far short: its thread may be the
         bottleneck."""
         predicted = proposal.predicted_samples_per_s or 0.0
-        if proposal.settings.pin_memory and steady.sustained(burst).value < PIN_DOUBT * predicted:
+        if proposal.settings.pin_memory and stats.samples_per_s(burst) < PIN_DOUBT * predicted:
             self.candidates.reopen_pinning()
         rates = self.beliefs.rates(list(self.beliefs.measured))
         mine = proposal.settings
@@ -110,19 +104,43 @@ class Planner:
         )
         if choice is not None:
             return self._propose(pool[choice[0]], expected, *choice)
-        return self._confirmation()
+        return self._other_pinning() or self._confirmation()
+
+    def _other_pinning(self) -> Proposal | None:
+        """Return the best with pinning the other way round where workers have room and the loop is still slower than
+        with free data."""
+        best = self.beliefs.best()
+        other = best.replace(pin_memory=not best.pin_memory)
+        if best.num_workers == 0 or self.beliefs.reached() or not self.candidates.in_reserve(other):
+            return None
+        expected = self.model.predict([best, other])
+        if expected.room[0] <= AMPLE_ROOM or other in self.beliefs.measured:
+            return None
+        return self._propose(other, expected, 1, "pinning the other way round: the loop is slower than it could be")
 
     def _confirmation(self) -> Proposal | None:
         """Return a second, longer burst of the winner where one burst may well have been luck."""
         best = self.beliefs.best()
-        if best == self.user or len(self.beliefs.measured[best]) > 1:
+        bursts = self.beliefs.measured[best]
+        batches, seconds = sum(len(b.period_s) for b in bursts), sum(sum(b.period_s) for b in bursts)
+        # Slow batches are few in any sample; twice the time at least halves the doubt.
+        more = TAILED_MORE if self.model.tailed else 1.0
+        if best == self.user or len(bursts) > MOST_LOOKS or batches >= more * SURE_BATCHES or seconds >= more * SURE_S:
             return None
         expected = self.model.predict([best])
-        if expected.room[0] > AMPLE_ROOM and not self.model.tailed:
+        if expected.room[0] > AMPLE_ROOM and not self.model.tailed and len(bursts) > 1:
             return None
         proposal = self._propose(best, expected, 0, "the winner again, to be sure")
-        longer = msgspec.structs.replace(proposal.length, min_s=CONFIRM_S, max_s=max(CONFIRM_S, proposal.length.max_s))
+        longest_s = min(
+            CONFIRM_S, max(2.0, (more * SURE_BATCHES - batches) / self._batches_per_s(expected.samples_per_s[0]))
+        )
+        longer = msgspec.structs.replace(
+            proposal.length, min_s=longest_s, max_s=max(longest_s, proposal.length.max_s), min_batches=1
+        )
         return msgspec.structs.replace(proposal, length=longer, abandon_below=None)
+
+    def _batches_per_s(self, samples_per_s: float) -> float:
+        return max(1e-6, float(samples_per_s) / self.model.samples_per_batch)
 
     def _cheapest_sufficient(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return the cheapest candidate believed to be starvation-free, unless what is measured is as good.
@@ -133,7 +151,7 @@ class Planner:
         believed = expected.samples_per_s * np.exp(-CAUTION * expected.spread)
         most = max(float(believed.max()), max(known.values()))
         prices = np.array([self.beliefs.cost(c) for c in pool])
-        new = np.array([c not in self.beliefs.measured for c in pool])
+        new = np.array([not self.beliefs.settled(c) for c in pool])
         enough = [s for s, rate in known.items() if rate >= (1 - self.beliefs.slack - 0.005) * most]
         paid = min(map(self.beliefs.cost, enough), default=math.inf)
         sufficient = new & (believed >= (1 - self.beliefs.slack) * most)
@@ -157,7 +175,9 @@ class Planner:
         best, best_rate = self.beliefs.fastest()
         limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
         hope = np.minimum(expected.samples_per_s * np.exp(OPTIMISM * expected.spread), limit)
-        hope[[c in self.beliefs.measured or not self.candidates.neighbours(c, best) for c in pool]] = 0.0
+        if not any(s.num_workers == 0 for s in self.beliefs.measured):
+            hope[[c.num_workers == 0 for c in pool]] = ALONE_HOPE * self.model.alone_at_best_samples_per_s()
+        hope[[self.beliefs.settled(c) or not self.candidates.neighbours(c, best) for c in pool]] = 0.0
         if hope.max() < (1 + KEEP) * best_rate:
             return None
         near = np.flatnonzero(hope >= 0.995 * hope.max())
@@ -178,11 +198,9 @@ class Planner:
         ):
             if not workers or any(s.num_workers in workers for s in self.beliefs.measured):
                 continue
-            new = [i for i, c in enumerate(pool) if c.num_workers in workers and _same_but_workers(c, best)]
+            new = [i for i, c in enumerate(pool) if c.num_workers in workers and c.in_order == best.in_order]
             if new and max(expected.samples_per_s[new]) >= worse * best_rate:
-                steps = {
-                    i: (abs(pool[i].num_workers - best.num_workers), pool[i].pin_memory != best.pin_memory) for i in new
-                }
+                steps = {i: _steps(pool[i], best) for i in new}
                 return min(new, key=steps.__getitem__), f"{side} workers, to be sure of the plateau"
         return None
 
@@ -195,28 +213,12 @@ class Planner:
             phase="shrink" if cheaper else "search",
             why=why,
             predicted_samples_per_s=predicted,
-            length=self.length(settings, predicted),
+            length=length_of(self.model, settings, predicted),
             abandon_below=0.8 * best_rate,
         )
 
-    def length(self, settings: Settings, samples_per_s: float) -> Length:
-        """Return how long to measure: until the first stock is used up, several rounds, more when times
-        vary."""
-        variation, workers = self.model.variation, settings.num_workers
-        stock = workers * ((settings.prefetch_factor or 0) + 1)
-        wanted = max(16.0, 2 * workers, (variation / 0.025) ** 2)
-        batches_per_s = max(1e-6, samples_per_s / self.model.samples_per_batch)
-        tailed = self.model.tailed
-        longest_s = LONGEST_TAIL_S if variation > HEAVY or tailed else LONGEST_S
-        max_s = min(max(2.0, (stock + wanted) / batches_per_s), longest_s)
-        # A burst shorter than three service times sees less than three batches of each worker.
-        return Length(
-            min_batches=min(stock + 16, int(max_s * batches_per_s) + 1),
-            min_s=min(LONGEST_S if tailed else 1.0, max_s),
-            max_s=min(10.0, max(max_s, 3 * self.model.service_s)),
-            precision=0.015,
-        )
 
-
-def _same_but_workers(one: Settings, other: Settings) -> bool:
-    return one.prefetch_factor in (None, other.prefetch_factor or 2) and one.in_order == other.in_order
+def _steps(one: Settings, other: Settings) -> tuple[int, bool, int]:
+    """Return how far apart two settings are, workers first."""
+    deeper = abs((one.prefetch_factor or 0) - (other.prefetch_factor or 0))
+    return abs(one.num_workers - other.num_workers), one.pin_memory != other.pin_memory, deeper

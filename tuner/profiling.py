@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from rich.console import Console
 
-from gputune import lock, machine, talk
-from gputune.campaign import Campaign, Options
+from gputune import lock, reuse, talk
+from gputune.campaign import Campaign
 from gputune.config import hash_sources
-from gputune.errors import ExitCode, GputuneError, InconclusiveError, TargetError, UsageError
+from gputune.errors import ExitCode, GputuneError, InconclusiveError, RecordError, TargetError, UsageError
 from gputune.probes.protocol import Gate, Hello
-from gputune.probes.sandbox import plan, scratch, trackers
+from gputune.probes.sandbox import scratch, trackers
 from gputune.probes.sandbox.records import Written
 from gputune.progress import Progress
-from gputune.record import Run, Status, save
+from gputune.record import Run, Status, Trial, save
+from gputune.request import Request, Result
 from gputune.script import Script
 from gputune.target_bench import TargetBench
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked command line."""
-
-    script: Script
-    cwd: Path
-    results_dir: Path
-    budget_s: float
-    search: bool
-    restrict: dict[str, tuple[Any, ...]]
-    allow: tuple[str, ...]
-    warmup: int | None
-    seed: int
-    device: str | None
-    quiet: bool
-    allow_writes: bool = False
-    scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it."""
-
-    run: Run | None
-    folder: Path
-    exit_code: int
+from gputune.undisturbed import undisturbed
 
 
 def profile(request: Request) -> Result:
@@ -55,17 +30,30 @@ def profile(request: Request) -> Result:
         GputuneError: nothing was measured; the message says why.
     """
     with lock.campaign():
-        folder = make_folder(request.results_dir, request.script.name)
-        scratch.sweep_stale([str(request.cwd), str(request.cwd.parent)])
-        progress = Progress(Console(stderr=True, highlight=False, quiet=request.quiet), request.budget_s)
-        for warning in trackers.upload_warnings(request.script.command, request.cwd):
-            progress.note(warning)
-        bench = _bench(request, folder, progress)
-        try:
-            with progress.shown():
-                return _conduct(bench, request, progress, folder)
-        finally:
-            bench.stop()
+        now = request.now()
+        progress = Progress(Console(stderr=True, highlight=False, quiet=request.quiet), request.options.budget_s)
+        if not request.fresh and not request.resume and (earlier := reuse.finished(request.results_dir, now)):
+            folder, run = earlier
+            progress.note(talk.unchanged(run.id, reuse.compared(run)))
+            return Result(run=run, folder=folder, exit_code=int(ExitCode.OK))
+        if request.resume:
+            folder, run = reuse.interrupted(request.results_dir, now)
+        else:
+            folder = make_folder(request.results_dir, request.script.name)
+            run = _blank(request, folder, now)
+        return _measured(request, progress, folder, run)
+
+
+def _measured(request: Request, progress: Progress, folder: Path, run: Run) -> Result:
+    scratch.sweep_stale([str(request.cwd), str(request.cwd.parent)])
+    for warning in trackers.upload_warnings(request.script.command, request.cwd):
+        progress.note(warning)
+    bench = _bench(request, folder, progress)
+    try:
+        with progress.shown(bench.recent):
+            return _conduct(bench, request, progress, folder, run)
+    finally:
+        bench.stop()
 
 
 def _bench(request: Request, folder: Path, progress: Progress) -> TargetBench:
@@ -80,18 +68,7 @@ def _bench(request: Request, folder: Path, progress: Progress) -> TargetBench:
     )
 
 
-def _options(request: Request) -> Options:
-    return Options(
-        budget_s=request.budget_s,
-        search=request.search,
-        restrict=request.restrict,
-        allow=request.allow,
-        warmup=request.warmup,
-        seed=request.seed,
-    )
-
-
-def _blank(request: Request, folder: Path) -> Run:
+def _blank(request: Request, folder: Path, now: reuse.Now) -> Run:
     """Return the record of a campaign that has not measured anything yet."""
     return Run(
         id=folder.name,
@@ -99,26 +76,28 @@ def _blank(request: Request, folder: Path) -> Run:
         command=request.script.command,
         cwd=str(request.cwd),
         status=Status.INTERRUPTED,
-        machine=machine.describe(),
-        options=msgspec.to_builtins(_options(request)),
+        machine=now.machine,
+        options=now.options,
     )
 
 
-def _conduct(bench: TargetBench, request: Request, progress: Progress, folder: Path) -> Result:
-    run, campaign = _blank(request, folder), None
-    progress.phase("start", run)
+def _conduct(bench: TargetBench, request: Request, progress: Progress, folder: Path, run: Run) -> Result:
+    campaign = None
     try:
+        Keeping(progress, folder).phase("start", run)
         hello = with_script_gates(bench.start(), request.script)
-        campaign = Campaign(bench, hello, run, _options(request), progress, folder)
-        return _saved(campaign.conduct(), bench, folder, ExitCode.OK)
+        run = msgspec.structs.replace(run, sources=reuse.hashes(hello.modules), data=hello.data)
+        campaign = Campaign(bench, hello, run, request.options, Keeping(progress, folder), folder)
+        return _saved(campaign.conduct(), bench, folder, ExitCode.OK, progress)
     except KeyboardInterrupt:
-        return _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERRUPTED)
+        progress.note(talk.INTERRUPTED)
+        return _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERRUPTED, progress)
     except Exception as error:
         if not isinstance(error, GputuneError):  # a bug of ours must not cost what was measured
-            _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERNAL)
+            _saved(campaign.run if campaign else run, bench, folder, ExitCode.INTERNAL, progress)
             raise
         run = _failed(campaign.run if campaign else run, error, bench)
-        result = _saved(run, bench, folder, error.exit_code)
+        result = _saved(run, bench, folder, error.exit_code, progress)
         if run.baseline is None and not run.alone:
             raise
         progress.note(str(error))
@@ -135,19 +114,54 @@ def _failed(run: Run, error: GputuneError, bench: TargetBench) -> Run:
     )
 
 
-def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode) -> Result:
-    bench.stop()
-    run = msgspec.structs.replace(
-        run,
-        loaders=bench.loaders or run.loaders,
-        missing=bench.missing(),
-        sources=hash_sources(bench.loaders),
-        confinement=bench.confinement,
-        written=_largest(bench),
-        written_bytes=bench.written_bytes,
-    )
-    save(run, folder)
+def _saved(run: Run, bench: TargetBench, folder: Path, code: ExitCode, progress: Progress) -> Result:
+    with undisturbed():
+        bench.stop()
+        run = msgspec.structs.replace(
+            run,
+            loaders=bench.loaders or run.loaders,
+            missing=bench.missing(),
+            sources=hash_sources(bench.loaders) | run.sources,
+            confinement=bench.confinement,
+            written=_largest(bench),
+            written_bytes=bench.written_bytes,
+        )
+        try:
+            save(run, folder)
+        except RecordError as error:  # a full disk must not cost what can still be shown
+            progress.note(str(error))
+            code = code or error.exit_code
     return Result(run=run, folder=folder, exit_code=int(code))
+
+
+class Keeping:
+    """A listener that writes down what is known at each phase and trial, should the tuner be killed in the next.
+
+    Args:
+        progress: gets everything that happens.
+        folder: of the run.
+    """
+
+    def __init__(self, progress: Progress, folder: Path) -> None:
+        self._folder = folder
+        self.plan, self.note = progress.plan, progress.note
+        self._progress = progress
+
+    def phase(self, name: str, run: Run) -> None:
+        """Write the record, or say why that is not possible, and show the phase."""
+        self._progress.phase(name, run)
+        self._keep(run)
+
+    def trial(self, trial: Trial, run: Run) -> None:
+        """Write the record and show the trial."""
+        self._progress.trial(trial, run)
+        self._keep(run)
+
+    def _keep(self, run: Run) -> None:
+        try:
+            save(run, self._folder)
+        except RecordError as error:
+            self._progress.note(str(error))
 
 
 def _largest(bench: TargetBench, most: int = 50) -> list[Written]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gputune import cycles, stats
 from gputune.bench import Bench
-from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.burst import Burst, Infeasible, Purpose, Sameness
 from gputune.probes.protocol import Length, LoaderSite
 from gputune.probes.settings import Settings
 from gputune.record import Pair, Proof
@@ -78,15 +78,35 @@ def judged(candidate: Settings, pairs: list[Pair]) -> Proof:
     return Proof(candidate=candidate, pairs=pairs, ratio=ratio.value, low=ratio.low, high=ratio.high, better=better)
 
 
-def reproducibility(user: Settings, candidate: Settings, loader: LoaderSite) -> str:
-    """Return, in one sentence, what a change of settings does to the samples the model sees."""
+def reproducibility(
+    user: Settings, candidate: Settings, loader: LoaderSite, sameness: Sameness = Sameness.UNKNOWN
+) -> str:
+    """Return, in one sentence, what a change of settings does to the samples the model sees, and how that is known."""
     changed = user.differences(candidate)
+    knobs = [name for name in changed if name in {**user.knob_values, **candidate.knob_values}]
+    if knobs:
+        own = f"what {', '.join(knobs)} changes about them is the script's own"
+        return f"{_reproducibility(changed, loader, sameness)}; {own}"
+    return _reproducibility(changed, loader, sameness)
+
+
+def _reproducibility(changed: Collection[str], loader: LoaderSite, sameness: Sameness) -> str:
     if "in_order" in changed:
         return "same samples in an order that varies from run to run"
     if loader.iterable and "num_workers" in changed:
         return "same samples, another order: an IterableDataset is sharded by worker"
     if "persistent_workers" in changed:
         return "same samples; at a fixed seed the shuffle order differs from the second epoch on"
+    if sameness is Sameness.CONTENT:
+        return "identical batches in identical order (the same indices, fetched again, brought the same values)"
+    known = " (checked by index)" if sameness is Sameness.INDICES else ""
     if "num_workers" in changed:
-        return "identical batches in identical order; random augmentations draw another random stream"
-    return "identical batches in identical order"
+        return f"identical batches in identical order{known}; random augmentations draw another random stream"
+    return f"identical batches in identical order{known}"
+
+
+def sameness(pairs: list[Pair]) -> Sameness:
+    """Return the weakest evidence that any of the candidate's bursts has for the user's samples."""
+    found = {pair.candidate.sameness for pair in pairs}
+    ranked = (Sameness.UNKNOWN, Sameness.INDICES, Sameness.CONTENT)
+    return next((rank for rank in ranked if rank in found), Sameness.UNKNOWN)

@@ -14,6 +14,8 @@ CPU_BOUND = 0.7
 """Share of a service time spent computing or queueing for a core above which a loader is CPU-bound."""
 MACHINE_NOISE = 0.012
 """Even a long burst says no more than this about the next minute: machines drift."""
+DISTURBED_NOISE = 0.05
+"""The same while other processes took part of the machine."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -21,16 +23,27 @@ class Seen(msgspec.Struct, frozen=True):
 
     burst: Burst
     rate: float
-    """Batches per second."""
+    """Batches per second its settings are believed to keep up."""
+    delivered: float
+    """Batches per second handed out during the burst, whatever stock they came from."""
     spread: float
+    """Standard error of the rate (relative)."""
+    drift: float
+    """Part of it that no sample, however long, would remove."""
     at_work: float
     """Workers busy on average."""
     running: float
     """Of these, how many wanted a core."""
     computing_s: float
     waiting_s: float
+    """Both with the usual luck of this burst: as many slow batches as it happened to have."""
     busy_s: float
     others: float
+
+    @property
+    def cycle_s(self) -> float:
+        """Seconds of a worker from one batch to the next."""
+        return self.computing_s + self.waiting_s
 
 
 def read(burst: Burst, samples_per_batch: float, cores: float, *, disturbed: bool = False) -> Seen:
@@ -45,12 +58,15 @@ def read(burst: Burst, samples_per_batch: float, cores: float, *, disturbed: boo
     others = _other_cores(burst, at_work * cpu_s / wall_s if wall_s else 0.0, cores)
     # Handing a batch over is work of the worker too.
     computing_s = computing_wall_s(wall_s, cpu_s, at_work, others, cores) + cycle_s - wall_s
+    drift = DISTURBED_NOISE if disturbed else MACHINE_NOISE
     spread = estimate.spread / 1.645 if math.isfinite(estimate.spread) else 0.3
     busy = [p - w for p, w in zip(burst.period_s, burst.wait_s, strict=True)]
     return Seen(
         burst=burst,
         rate=rate,
-        spread=math.hypot(min(0.3, spread), 0.05 if disturbed else MACHINE_NOISE),
+        delivered=stats.samples_per_s(burst) / samples_per_batch,
+        spread=math.hypot(min(0.3, spread), drift),
+        drift=drift,
         at_work=at_work,
         running=at_work * computing_s / cycle_s if cycle_s else 0.0,
         computing_s=computing_s,

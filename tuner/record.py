@@ -5,8 +5,6 @@ A campaign fills a :class:`Run`; every view (report, export, gate) is a function
 
 from __future__ import annotations
 
-import os
-import tempfile
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,17 @@ from typing import Any
 import msgspec
 
 from gputune._version import __version__
+from gputune.cost import Point
 from gputune.errors import RecordError
+from gputune.files import read_bounded, write_whole
 from gputune.probes.burst import Burst, Hotspot, Infeasible
-from gputune.probes.protocol import Environment, Gate, LoaderSite
+from gputune.probes.protocol import DataFile, Environment, Gate, LoaderSite
 from gputune.probes.sandbox.records import Confinement, Written
 from gputune.probes.settings import Settings
 from gputune.rounds import Round
 
 SCHEMA_VERSION = 1
 """1: first published form."""
-MAX_FILE_BYTES = 64 << 20
 RUN_FILE = "run.json"
 
 
@@ -54,6 +53,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     effective_cpus: float | None = None
     """The smallest of affinity and cgroup quota."""
     cpu_model: str = ""
+    threads_per_core: int = 1
+    """Hardware threads that share a core's units, as far as the machine tells."""
     memory_bytes: int | None = None
     memory_available_bytes: int | None = None
     shm_free_bytes: int | None = None
@@ -75,6 +76,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     predicted_samples_per_s: float | None = None
     burst: Burst | None = None
     infeasible: Infeasible | None = None
+    host: str = ""
+    """Another machine of a shared study that measured it; empty for this one."""
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +142,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     rounds: list[Round] = []
     """The repeats of a check."""
     trials: list[Trial] = []
+    front: list[Point] = []
+    """Measured settings that nothing beats in both speed and cost, cheapest first (the Pareto front)."""
     proof: Proof | None = None
     recommendation: Recommendation | None = None
     stopped_because: str = ""
@@ -148,6 +153,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     written: list[Written] = []
     """What the script wrote into the scratch space (or for real, without protection), largest first."""
     written_bytes: int = 0
+    data: list[DataFile] = []
+    """Files and folders that the training dataset names, as they were when the training loop began."""
     missing: list[str] = []
     """What could not be measured, and why, one sentence each."""
     phases_s: dict[str, float] = {}
@@ -156,7 +163,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     script_output_tail: str = ""
     """The end of what the script wrote, kept when it failed."""
     sources: dict[str, str] = {}
-    """SHA-256 of each file that constructs a loader, by absolute path, so that a patch knows it still fits."""
+    """SHA-256 of the script, its own modules and each file that constructs a loader, by absolute path."""
 
     def _repr_html_(self) -> str:
         """Show the report in a notebook, in a frame of its own so that its styles stay inside."""
@@ -176,32 +183,6 @@ def save(run: Run, folder: Path) -> Path:
     return write_whole(folder / RUN_FILE, dump(run))
 
 
-def write_whole(path: Path, data: bytes) -> Path:
-    """Write a file through a temporary neighbour and a rename; what was there stays until the new one is whole.
-
-    Raises:
-        RecordError: when the folder cannot be written.
-    """
-    try:
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.umask(mask := os.umask(0o077))
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise RecordError(
-            f"cannot write {path}: {error.strerror}", "choose another folder with --results-dir"
-        ) from error
-    return path
-
-
 def load(path: Path) -> Run:
     """Read a run from ``run.json`` or from the folder that holds it.
 
@@ -216,24 +197,14 @@ def load(path: Path) -> Run:
             "upgrade gputune: pip install -U gputune",
         )
     try:
-        return msgspec.json.decode(data, type=Run)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise RecordError(f"{file} is no gputune run: {error}") from error
+        run = msgspec.json.decode(data, type=Run)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"{file} is no gputune run: {_one_line(error)}") from error
+    from gputune.consistency import problem  # it knows this module
 
-
-def read_bounded(file: Path) -> bytes:
-    """Return the bytes of a file from anywhere, refusing what is too large to be ours.
-
-    Raises:
-        RecordError: missing, unreadable or over :data:`MAX_FILE_BYTES`.
-    """
-    try:
-        size = file.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise RecordError(f"{file} has {size} bytes; the limit is {MAX_FILE_BYTES}")
-        return file.read_bytes()
-    except OSError as error:
-        raise RecordError(f"cannot read {file}: {error.strerror}", "see the stored runs with: gputune list") from error
+    if wrong := problem(run):
+        raise RecordError(f"{file} is no gputune run: {wrong}")
+    return run
 
 
 def _peek(data: bytes, file: Path) -> int:
@@ -242,8 +213,12 @@ def _peek(data: bytes, file: Path) -> int:
 
     try:
         return msgspec.json.decode(data, type=Head).schema_version
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise RecordError(f"{file} is no gputune run: {error}") from error
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordError(f"{file} is no gputune run: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def schema() -> dict[str, Any]:

@@ -33,18 +33,20 @@ def in_order(
     receive_s: Floats,
     workers: Integers,
     prefetch: Integers,
+    discard: int | None = None,
 ) -> Floats:
     """Return batches per second of each candidate when batches are handed out in the sampler's order.
 
     Args:
-        cpu_s: shape (batches,): computing part of each batch's service time.
-        wait_s: shape (batches,): waiting part.
+        cpu_s: shape (batches,), or (batches, candidates): computing part of each batch's service time.
+        wait_s: waiting part, likewise.
         cpu_factor: shape (candidates,): what contention does to the computing part.
         wait_factor: shape (candidates,): what concurrency does to the waiting part.
         busy_s: shape (candidates,): seconds of the main loop between two calls of ``next()``.
         receive_s: shape (candidates,): main-thread seconds to take one finished batch.
         workers: shape (candidates,), at least 1.
         prefetch: shape (candidates,), at least 1.
+        discard: batches not counted at the start, at least 1; one third where not given.
     """
     batches, candidates = len(cpu_s), len(workers)
     ahead = np.minimum(workers * prefetch, batches)
@@ -71,7 +73,7 @@ def in_order(
         asks += busy_s
         at_finished += candidates
         at_handed += candidates
-    return _rate(handed[lag:])
+    return _rate(handed[lag:], discard)
 
 
 def any_order(
@@ -83,6 +85,7 @@ def any_order(
     receive_s: Floats,
     workers: Integers,
     prefetch: Integers,
+    discard: int | None = None,
 ) -> Floats:
     """Return batches per second when finished batches are handed out first come, first served.
 
@@ -95,7 +98,7 @@ def any_order(
     owner = np.arange(slots)[None, :] % workers[:, None]
     free = np.zeros((candidates, int(workers.max())))
     pending = np.full((candidates, slots), np.inf)
-    service = cpu_s[:, None] * cpu_factor + wait_s[:, None] * wait_factor
+    service = cpu_s.reshape(batches, -1) * cpu_factor + wait_s.reshape(batches, -1) * wait_factor
     for slot in range(slots):
         live = slot < workers * prefetch
         who = owner[:, slot]
@@ -111,10 +114,10 @@ def any_order(
         done = np.maximum(free[column, who], asks) + service[(k + slots) % batches]
         free[column, who] = pending[column, slot] = done
         asks = asks + busy_s
-    return _rate(handed)
+    return _rate(handed, discard)
 
 
-def _rate(handed: Floats) -> Floats:
-    skip = len(handed) // WARM_UP_SHARE
+def _rate(handed: Floats, discard: int | None) -> Floats:
+    skip = len(handed) // WARM_UP_SHARE if discard is None else discard - 1
     rate: Any = (len(handed) - 1 - skip) / (handed[-1] - handed[skip])
     return np.asarray(rate, dtype=np.float64)

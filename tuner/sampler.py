@@ -60,19 +60,24 @@ class ReplaySampler(BaseSampler):
         self._fallback.reseed_rng()
 
 
-def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """Return one categorical distribution a setting: the choices are few and unevenly spaced."""
-    return {name: CategoricalDistribution(tuple(choices)) for name, choices in space.choices.items()}
+def distributions(space: Space) -> dict[str, CategoricalDistribution]:
+    """Return one categorical distribution a setting: the choices are few and unevenly spaced.
+
+    Optuna wants them alike in all trials of a study; what this machine cannot take is left out after sampling.
+    """
+    stable = {**space.choices, **space.offered}
+    return {name: CategoricalDistribution(tuple(choices)) for name, choices in stable.items()}
 
 
 def suggest(trial: Trial, space: Space) -> Settings:
     """Return the settings of an asked trial (define-by-run: workers first, the rest only where it means
     something)."""
-    values = {"num_workers": trial.suggest_categorical("num_workers", space.choices["num_workers"])}
-    for name, choices in space.choices.items():
+    known = distributions(space)
+    values = {"num_workers": trial.suggest_categorical("num_workers", known["num_workers"].choices)}
+    for name, distribution in known.items():
         if name == "num_workers" or (values["num_workers"] == 0 and name in NEED_WORKERS):
             continue
-        values[name] = trial.suggest_categorical(name, choices)
+        values[name] = trial.suggest_categorical(name, distribution.choices)
     return Settings.make(**values)
 
 

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import optuna
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
 from gputune.beliefs import Beliefs
 from gputune.bench import Bench
 from gputune.candidates import Candidates
 from gputune.cost import Point
 from gputune.offloading import PHASE, Offloading
-from gputune.planner import Planner, Proposal
+from gputune.planner import Planner
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Length, LoaderSite
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Trial
 from gputune.sampler import ReplaySampler, distributions, parameters, suggest
 from gputune.space import Space
+from gputune.study import Store, Study
 
-STUDY_NAME = "gputune"
-JOURNAL_FILE = "study.journal"
-"""Name of the Optuna journal in the run's folder: ``optuna-dashboard study.journal`` shows it."""
 SHORTEST_BURST_S = 1.5
 """With less than this left before the deadline no further burst is begun."""
 PROBE_LENGTH = Length(max_s=2.0, precision=0.01)
@@ -50,8 +45,10 @@ class SearchContext(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     """On the clock of ``bench.now_s()``."""
     seed: int = 0
-    storage_folder: Path | None = None
-    """Where the Optuna journal is written; ``None`` keeps the study in memory."""
+    store: Store = Store()
+    """Where the study is kept."""
+    known: list[Trial] = []
+    """Trials of an earlier search of this run."""
     max_trials: int = 16
     tolerance: float = 0.03
     prefer: str = "balanced"
@@ -109,9 +106,15 @@ class _Search:
         self.planner = Planner(context.user, self.beliefs, self.candidates)
         self.offloading = Offloading(context.baseline, context.site, context.space.choices)
         self.sampler = ReplaySampler(context.space, context.seed)
-        self.study = _open_study(context, self.sampler, self.offloading.value(context.baseline))
+        self.study = Study(context.store, self.sampler)
         self.trials: list[Trial] = []
         self.pinned: Burst | None = None
+        if not self.study.trials:
+            known = distributions(context.space)
+            value, why = self.offloading.value(context.baseline), "the user's own settings"
+            self.study.add(parameters(context.user, known), dict(known), value, why=why, phase="baseline")
+        for trial in context.known:
+            self._recall(trial)
 
     def run(self) -> SearchResult:
         stopped = "" if self.context.tune_loader else "the loader keeps up"
@@ -144,6 +147,8 @@ class _Search:
         if probe is None or self._out_of_means():
             return
         result = self.bench.measure(probe, Purpose.CEILING, PROBE_LENGTH, replay=True)
+        if isinstance(result, Burst) and self.beliefs.disturbed(result):
+            result = self.bench.measure(probe, Purpose.CEILING, PROBE_LENGTH, replay=True)
         if isinstance(result, Burst):
             self.pinned = result
             self.planner.learn_pinning(result)
@@ -157,7 +162,11 @@ class _Search:
 
     def _round(self) -> str:
         """Run one trial; return why the search is over, or an empty string."""
-        proposal = self.planner.next()
+        for news in self.study.news():
+            if _measured(news) not in map(_measured, self.trials):
+                self._recall(news)
+                self.tell(news)
+        proposal = self._next()
         if proposal is None and self.beliefs.model.knows_service:
             return self.beliefs.verdict()
         if proposal is None:
@@ -166,6 +175,28 @@ class _Search:
         trial = self.study.ask()
         self._measure(trial, msgspec.structs.replace(proposal, settings=suggest(trial, self.context.space)))
         return ""
+
+    def _next(self) -> Proposal | None:
+        """Return the planner's proposal; what another machine is measuring right now comes last."""
+        elsewhere, known = self._measured_elsewhere(), self.candidates.all
+        self.candidates.all = [c for c in known if c not in elsewhere] or known
+        proposal = self.planner.next()
+        self.candidates.all = known
+        return proposal or (self.planner.next() if elsewhere else None)
+
+    def _measured_elsewhere(self) -> set[Settings]:
+        """Return the settings of trials that run on other machines."""
+        return {Settings.make(**params) for params in self.study.running()}
+
+    def _recall(self, trial: Trial) -> None:
+        """Learn from a trial that was measured before, or on another machine of the same hardware."""
+        self.trials.append(trial)
+        if trial.phase == PHASE:  # compared with others of this time only
+            return
+        if trial.infeasible is not None:
+            self.candidates.exclude(trial.infeasible)
+        elif trial.burst is not None:
+            self.beliefs.learn(trial.burst)
 
     def _without_model(self) -> str:
         """Run one trial of the fallback sampler, skipping what is known or does not fit."""
@@ -177,7 +208,7 @@ class _Search:
         for _ in range(IDLE_ASKS):
             trial = self.study.ask()
             settings = self.context.space.loader_part(suggest(trial, self.context.space))
-            if self.context.space.fits(settings) and settings not in self.beliefs.measured:
+            if self.context.space.allows(settings) and settings not in self.beliefs.measured:
                 self._measure(
                     trial, Proposal(settings=settings, phase="search", why="sampled: no model of this loader")
                 )
@@ -187,27 +218,8 @@ class _Search:
 
     def _measure(self, trial: optuna.trial.Trial, proposal: Proposal) -> None:
         self.tell(proposal)
-        result, offload = self._burst(proposal), proposal.phase == PHASE
-        if isinstance(result, Burst) and not offload and self.beliefs.disturbed(result):
-            # Someone else used the machine: keep it with less weight and look again.
-            self.beliefs.learn(result)
-            again = self._burst(proposal)
-            result = again if isinstance(again, Burst) else result
-        trial.set_user_attr("why", proposal.why)
-        trial.set_user_attr("phase", proposal.phase)
-        trial.set_user_attr("predicted_samples_per_s", proposal.predicted_samples_per_s)
-        if isinstance(result, Infeasible):
-            trial.set_user_attr("infeasible", result.reason)
-            self.study.tell(trial, state=TrialState.FAIL)
-        else:
-            self.study.tell(trial, self.offloading.value(result))
-        if offload:
-            self.offloading.learn(proposal.settings, result)
-        elif isinstance(result, Infeasible):
-            self.candidates.exclude(result)
-        else:
-            self.beliefs.learn(result)
-            self.planner.surprised(proposal, result)
+        with self.study.alive(trial):
+            result = self._look(proposal)
         record = Trial(
             number=len(self.trials) + 1,
             phase=proposal.phase,
@@ -217,8 +229,32 @@ class _Search:
             burst=result if isinstance(result, Burst) else None,
             infeasible=result if isinstance(result, Infeasible) else None,
         )
+        self.study.keep(trial, record)
+        if isinstance(result, Infeasible):
+            self.study.tell(trial, state=TrialState.FAIL)
+        else:
+            self.study.tell(trial, self.offloading.value(result))
+        self._learn(proposal, result)
         self.trials.append(record)
         self.tell(record)
+
+    def _learn(self, proposal: Proposal, result: Burst | Infeasible) -> None:
+        if proposal.phase == PHASE:
+            self.offloading.learn(proposal.settings, result)
+        elif isinstance(result, Infeasible):
+            self.candidates.exclude(result)
+        else:
+            self.beliefs.learn(result)
+            self.planner.surprised(proposal, result)
+
+    def _look(self, proposal: Proposal) -> Burst | Infeasible:
+        """Measure, and once more where someone else used the machine: the first look keeps less weight."""
+        result = self._burst(proposal)
+        if isinstance(result, Burst) and proposal.phase != PHASE and self.beliefs.disturbed(result):
+            self.beliefs.learn(result)
+            again = self._burst(proposal)
+            result = again if isinstance(again, Burst) else result
+        return result
 
     def _burst(self, proposal: Proposal) -> Burst | Infeasible:
         return self.bench.measure(
@@ -226,24 +262,8 @@ class _Search:
         )
 
 
-def _open_study(context: SearchContext, sampler: ReplaySampler, value: float) -> Any:
-    """Return the study, with the user's settings and what they reach as its first trial."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage: BaseStorage | None = None
-    if context.storage_folder is not None:
-        context.storage_folder.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(context.storage_folder / JOURNAL_FILE)))
-    study = optuna.create_study(
-        study_name=STUDY_NAME, storage=storage, sampler=sampler, direction="maximize", load_if_exists=True
-    )
-    if not study.trials:
-        known = distributions(context.space)
-        study.add_trial(
-            create_trial(
-                params=parameters(context.user, known),
-                distributions=dict(known),
-                value=value,
-                user_attrs={"why": "the user's own settings", "phase": "baseline"},
-            )
-        )
-    return study
+def _measured(trial: Trial) -> tuple[Settings, float | str | None]:
+    """Return what tells a trial from others, wherever it was recorded."""
+    if trial.burst is not None:
+        return trial.settings, trial.burst.start_s
+    return trial.settings, trial.infeasible.reason if trial.infeasible else None

@@ -26,6 +26,8 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     """The candidates of a search, and why some values are missing."""
 
     choices: dict[str, tuple[Any, ...]]
+    offered: dict[str, tuple[Any, ...]] = {}
+    """The same before the machine's limits and the gates: alike on every machine that runs the same search."""
     shm_bytes: int | None = None
     """Room for prefetched batches; None when unknown."""
     batch_bytes: int = 0
@@ -106,6 +108,7 @@ def build(
         else:
             values = setting.choices
         choices[name] = values
+    offered = _with_own(choices, current, restrict)
     if "num_workers" not in restrict:
         most, why = _worker_limit(machine, worker_bytes, cpu_bound)
         choices["num_workers"] = tuple(n for n in choices["num_workers"] if n <= most)
@@ -115,22 +118,29 @@ def build(
         if kept != choices[gate.setting]:
             cuts.append(gate.reason)
         choices[gate.setting] = kept or (getattr(current, gate.setting),)
-    choices = {
-        name: values
-        if name in restrict or (mine := getattr(current, name)) is None or mine in values
-        else tuple(sorted((*values, mine)))
-        for name, values in choices.items()
-    }
     shm = int(machine.shm_free_bytes * SHM_SHARE) if machine.shm_free_bytes is not None else None
     memory = machine.memory_available_bytes
     return Space(
-        choices=choices,
+        choices=_with_own(choices, current, restrict),
+        offered=offered,
         shm_bytes=shm,
         batch_bytes=batch_bytes,
         worker_bytes=worker_bytes,
         cuts=cuts,
         memory_bytes=int(memory * MEMORY_SHARE) if memory is not None else None,
     )
+
+
+def _with_own(
+    choices: Mapping[str, tuple[Any, ...]], current: Settings, restrict: Mapping[str, tuple[Any, ...]]
+) -> dict[str, tuple[Any, ...]]:
+    """Return the choices with the user's own values among them, where the user has not restricted them."""
+    return {
+        name: values
+        if name in restrict or (mine := getattr(current, name)) is None or mine in values
+        else tuple(sorted((*values, mine)))
+        for name, values in choices.items()
+    }
 
 
 def _worker_limit(machine: Machine, worker_bytes: int, cpu_bound: bool) -> tuple[int, str]:

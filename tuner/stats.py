@@ -13,22 +13,14 @@ from statistics import fmean, median, stdev
 
 import msgspec
 
+from gputune.numbers import WIDE
+from gputune.probes.batch_means import mean_and_half_width, t_quantile
 from gputune.probes.burst import Burst, StallKind
 
 MIN_EFFECT = 0.02
 """A proved gain below this is called nothing to gain: it is not worth a changed configuration."""
 HEADROOM_WORTH_TUNING = 0.05
 """Below this share between user throughput and ceiling the campaign stops: the loader is fine."""
-GROUPS = 8
-"""Groups of neighbouring steps for batch means; more leave groups too short to be independent."""
-
-# Two-sided Student t quantiles by degrees of freedom, for 90 %, 95 % and 99 % intervals.
-_T = {
-    0.90: (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812),
-    0.95: (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
-    0.99: (63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169),
-}
-_NORMAL = {0.90: 1.645, 0.95: 1.960, 0.99: 2.576}
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -46,18 +38,7 @@ class Estimate(msgspec.Struct, frozen=True):
     @property
     def wide(self) -> bool:
         """Whether the number deserves a warning mark."""
-        return self.spread > 0.10
-
-
-def t_quantile(confidence: float, degrees: int) -> float:
-    """Return the two-sided Student t quantile for 0.90, 0.95 or 0.99."""
-    table = _T[confidence]
-    if degrees < 1:
-        return math.inf
-    if degrees <= len(table):
-        return table[degrees - 1]
-    # Between 10 degrees and the normal limit the quantile falls as 1/degrees.
-    return _NORMAL[confidence] + (table[-1] - _NORMAL[confidence]) * len(table) / degrees
+        return self.spread > WIDE
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.90, round_length: int = 1) -> Estimate:
@@ -70,12 +51,7 @@ def mean_interval(values: Sequence[float], confidence: float = 0.90, round_lengt
     """
     if not values:
         return Estimate(math.nan, math.nan, math.nan)
-    size = max(round_length, round_length * math.ceil(len(values) / (GROUPS * round_length)))
-    groups = [fmean(values[i : i + size]) for i in range(0, len(values) - size + 1, size)]
-    value = fmean(values)
-    if len(groups) < 2:
-        return Estimate(value, 0.0, math.inf)
-    half = t_quantile(confidence, len(groups) - 1) * stdev(groups) / math.sqrt(len(groups))
+    value, half = mean_and_half_width(values, confidence, round_length)
     return Estimate(value, max(0.0, value - half), value + half)
 
 
@@ -120,6 +96,20 @@ def data_wait_share(burst: Burst) -> float:
     ``next()``."""
     total = sum(burst.period_s)
     return sum(burst.wait_s) / total if total > 0 else 0.0
+
+
+def data_wait_estimate(burst: Burst, confidence: float = 0.90) -> Estimate:
+    """Return :func:`data_wait_share` with its interval: of the ratio of two sums over the same steps.
+
+    A burst too short for an interval says nothing about the share: from 0 to 1.
+    """
+    share = data_wait_share(burst)
+    if not burst.period_s or sum(burst.period_s) <= 0:
+        return Estimate(share, 0.0, 1.0)
+    residuals = [wait_s - share * period_s for wait_s, period_s in zip(burst.wait_s, burst.period_s, strict=True)]
+    _, half_s = mean_and_half_width(residuals, confidence, max(1, burst.settings.num_workers))
+    half = half_s / fmean(burst.period_s)
+    return Estimate(share, max(0.0, share - half), min(1.0, share + half))
 
 
 def service_s(burst: Burst) -> float | None:

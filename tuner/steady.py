@@ -12,8 +12,9 @@ from statistics import fmean, stdev
 
 import msgspec
 
+from gputune.probes.batch_means import t_quantile
 from gputune.probes.burst import Burst, WorkerBatch
-from gputune.stats import Estimate, data_wait_share, t_quantile, throughput
+from gputune.stats import Estimate, data_wait_share, throughput
 
 WAITING = 0.05
 """Share of time blocked in ``next()`` above which the workers, not the loop, set the pace."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from gputune.errors import RecordError
-from gputune.record import RUN_FILE, read_bounded
+from gputune.files import read_bounded
+from gputune.record import RUN_FILE
 
 RESULTS = Path("results")
 """Where campaigns store their runs unless told otherwise, relative to the working directory."""
@@ -46,7 +47,7 @@ def runs(results: Path = RESULTS) -> list[Stored]:
 def _stored(folder: Path) -> Stored:
     try:
         return Stored(folder, msgspec.json.decode(read_bounded(folder / RUN_FILE), type=Head))
-    except (RecordError, msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (RecordError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Stored(folder, None, " ".join(str(error).split()))
 
 

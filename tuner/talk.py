@@ -7,6 +7,8 @@ from gputune.probes.protocol import Goodbye
 
 HANGS = "the script gave no sign of life under these settings and was started again"
 STARTING_AGAIN = "the script ended by itself; starting it again to go on measuring"
+INTERRUPTED = "interrupted: ending the script and saving what is known"
+LOOP_ENDED = "the loop ended before enough was measured"
 HINT_NEVER_TRAINED = (
     "check that the script reaches its training loop; its output is in script-1.log in the run's folder"
 )
@@ -64,6 +66,11 @@ def never_trained(error: Exception) -> str:
     return f"the script did not train within its time: {error}"
 
 
+def no_hot_swap(reason: str) -> str:
+    """Return the line for a process whose running loader cannot be changed."""
+    return f"the running loader cannot be changed here ({reason}): each trial gets a fresh process, which takes longer"
+
+
 def cannot_attach(error: Exception) -> str:
     """Return the message for an agent that cannot work in the target."""
     return f"cannot measure this script: {error}"
@@ -87,3 +94,8 @@ def busy_machine(cores: float) -> str:
 def already_running(pid: str) -> str:
     """Return the message for a second campaign on the machine."""
     return f"another gputune campaign (process {pid}) is measuring on this machine"
+
+
+def unchanged(run_id: str, compared: str) -> str:
+    """Return the line for a finished result that still holds."""
+    return f"nothing has changed since run {run_id} ({compared}); this is its result, --fresh measures again"

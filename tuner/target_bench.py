@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,21 +11,19 @@ import msgspec
 
 from gputune import talk
 from gputune.devices import open_watched
-from gputune.errors import InconclusiveError, TargetError, UsageError
-from gputune.probes import attach
-from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
+from gputune.errors import InconclusiveError, TargetError
 from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.gpu import Gpu
 from gputune.probes.protocol import Goodbye, Hello, Length, LoaderSite, Measure, Measured, Refused, TrialFailed
 from gputune.probes.sampler import Sampler
 from gputune.probes.sandbox import plan
 from gputune.probes.sandbox.records import Confinement, Written
+from gputune.probes.series import Series
 from gputune.probes.settings import Settings
-from gputune.probes.target import Target, TargetGone, TargetHangs, TargetTrouble
+from gputune.probes.target import Target, TargetGone, TargetHangs
 from gputune.script import Script
+from gputune.starter import Starter, applied
 
-HELLO_TIMEOUT_S = 600.0
-"""A script may import, download and build for long before its first batch; progress is shown meanwhile."""
 MAX_RESTARTS = 8
 """A script that ends by itself during the campaign is started again at most this often."""
 DISTURBED_CORES = 0.5
@@ -61,19 +58,18 @@ class TargetBench:
         scratch_limit_bytes: int = plan.DEFAULT_SCRATCH_LIMIT_BYTES,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._script, self._cwd, self._log_folder, self._device = script, cwd, log_folder, device
-        self._mode, self._scratch_limit_bytes = mode, scratch_limit_bytes
-        self._deadline_s, self._say = deadline_s, say
+        self._starter = Starter(
+            script, cwd=cwd, log_folder=log_folder, mode=mode, scratch_limit_bytes=scratch_limit_bytes, say=say
+        )
+        self._device, self._deadline_s, self._say = device, deadline_s, say
         self._ids = itertools.count(1)
         self._target: Target | None = None
         self._sampler: Sampler | None = None
         self._gpu: Gpu | None = None
-        self._starts = self._futile_repeats = 0
+        self._futile_repeats = 0
         self.hello: Hello | None = None
-        self.goodbye: Goodbye | None = None
         self.loaders: list[LoaderSite] = []
         self.notes: list[str] = []
-        self.confinement: Confinement | None = None
         self.written: dict[str, Written] = {}
         self.written_bytes = 0
 
@@ -90,55 +86,32 @@ class TargetBench:
         Raises:
             TargetError: the script failed.
             InconclusiveError: it has no loader, ended, or hangs before its first batch.
+            UsageError: it cannot be started, or not under protection.
         """
         self.stop()
-        self._starts += 1
-        config = self._config(settings) if settings is not None else None
-        try:
-            self._target = target = self._launch(config)
-            self._announce(target)
-            hello = target.hello(HELLO_TIMEOUT_S)
-        except TargetGone as gone:
-            self.goodbye = gone.goodbye
-            obstacle = attach.obstacle(self._script.argv)
-            raise talk.ended_before_measuring(gone.status, gone.goodbye, gone.tail, gone.reason, obstacle) from None
-        except TargetHangs as error:
-            raise InconclusiveError(talk.never_trained(error), talk.HINT_NEVER_TRAINED) from None
-        except TargetTrouble as trouble:
-            raise InconclusiveError(talk.cannot_attach(trouble)) from None
-        finally:
-            if config is not None:
-                config.unlink(missing_ok=True)
+        with applied(self.hello.loader if self.hello else None, settings) as config:
+            self._target = target = self._starter.launch(config, settings)
+            hello = self._starter.greet(target)
+        if self.hello is None and not hello.environment.hot_swap:
+            self._say(talk.no_hot_swap(hello.environment.hot_swap_reason))
         self.hello = self.hello or hello
         self.loaders = hello.loaders
         self._gpu = open_watched(hello.environment, self._device)
-        self._sampler = Sampler(hello.environment.pid, self._gpu)
+        # Of several ranks all are watched, through the command that started them.
+        watched = target.pid if hello.environment.ranks > 1 else hello.environment.pid
+        self._sampler = Sampler(watched, self._gpu)
         self._sampler.start()
         return hello
 
-    def _launch(self, config: Path | None) -> Target:
-        try:
-            return Target(
-                self._script.argv,
-                cwd=self._cwd,
-                scope=self._script.scope,
-                config=config,
-                log=self._log_folder / f"script-{self._starts}.log",
-                mode=self._mode,
-                scratch_limit_bytes=self._scratch_limit_bytes,
-                on_progress=self._say,
-            )
-        except plan.SandboxUnavailable as error:
-            raise UsageError(f"your files cannot be protected here: {error}", error.hint) from error
-        except plan.CommandNotStarted as error:
-            raise UsageError(f"{self._script.argv[0]} cannot be started: {error}", "check the command") from error
+    @property
+    def confinement(self) -> Confinement | None:
+        """How the user's files are protected; ``None`` before the first start."""
+        return self._starter.confinement
 
-    def _announce(self, target: Target) -> None:
-        """Say once how files are protected and what was switched off."""
-        if self.confinement is None:
-            for text in (str(target.confinement), *target.confinement.notes, *target.announcements):
-                self._say(text)
-        self.confinement = target.confinement
+    @property
+    def goodbye(self) -> Goodbye | None:
+        """What the agent said of a script that ended before it could be measured."""
+        return self._starter.goodbye
 
     def measure(
         self,
@@ -230,15 +203,12 @@ class TargetBench:
     def _with_machine(self, burst: Burst) -> Burst:
         assert self._sampler is not None
         host, gpu = self._sampler.window(burst.start_s, burst.end_s)
-        return msgspec.structs.replace(burst, host=host, gpu=gpu)
+        series = self._sampler.series(burst.start_s, burst.end_s)
+        return msgspec.structs.replace(burst, host=host, gpu=gpu, series=series)
 
-    def _config(self, settings: Settings) -> Path:
-        assert self.hello is not None
-        loader = self.hello.loader
-        entry = LoaderConfig(file=loader.file, line=loader.line, function=loader.function, settings=settings)
-        with tempfile.NamedTemporaryFile(prefix="gputune-", suffix=".json", delete=False) as file:
-            file.write(msgspec.json.encode(ApplyConfig(loaders=[entry])))
-        return Path(file.name)
+    def recent(self, length_s: float = 5.0) -> Series | None:
+        """Return what was sampled in the last seconds; ``None`` while no script runs."""
+        return self._sampler.recent(length_s) if self._sampler else None
 
     def missing(self) -> list[str]:
         """Return what could not be measured, one sentence each."""

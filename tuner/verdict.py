@@ -5,9 +5,11 @@ One finding is the cause; the others follow from the ledger. All wording is in :
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
-from gputune import described, diagnose, evidence, stats, words
+from gputune import cause_words, described, diagnose, evidence, ranks, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -17,7 +19,7 @@ from gputune.timeline import measured
 
 _LOADING = frozenset({
     Cause.MAIN_THREAD, Cause.CPU, Cause.CORES, Cause.STORAGE, Cause.BANDWIDTH, Cause.SLOW_SAMPLES, Cause.QUEUE,
-    Cause.OVERSUBSCRIPTION,
+    Cause.OVERSUBSCRIPTION, Cause.COLD_CACHE, Cause.COLLATE,
 })  # fmt: skip
 """Causes inside the loader: their fix is the settings that are searched."""
 
@@ -108,14 +110,15 @@ def _headline(run: Run, base: Burst, ceiling: float | None) -> str:
         return words.no_ceiling(now, stats.data_wait_share(base))
     if evidence.is_healthy(now, ceiling):
         return words.healthy(now, ceiling)
-    return words.starved(subject(run), 1 - now / ceiling, now, ceiling)
+    spreads = [stats.throughput(burst).spread for burst in (base, run.ceiling) if burst]
+    return words.starved(subject(run), 1 - now / ceiling, now, ceiling, math.hypot(*spreads))
 
 
 def _cause_sentence(first: Finding) -> str:
     """Return the cause; where no setting is searched for it, with what to do and what that would give."""
     if first.cause in _LOADING or not first.advice:
         return first.sentence
-    return words.with_advice(first.sentence, first.advice, first.gain)
+    return cause_words.with_advice(first.sentence, first.advice, first.gain)
 
 
 def _need(run: Run, cause: Cause, workers: int | None, cores_needed: float | None) -> str:
@@ -153,7 +156,16 @@ def _caveats(run: Run) -> list[str]:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
-    return caveats
+    return caveats + ranks.sentences(run) + _vetoes(run)
+
+
+def _vetoes(run: Run) -> list[str]:
+    """Name the settings that would have changed the samples, each reason once, with what to do about it."""
+    reasons: dict[str, str] = {}
+    for trial in run.trials:
+        if trial.infeasible and trial.infeasible.reason.startswith("vetoed:"):
+            reasons.setdefault(trial.infeasible.reason, f"num_workers={trial.settings.num_workers}")
+    return [f"{setting} {reason}." for reason, setting in reasons.items()]
 
 
 def _next_commands(run: Run) -> list[str]:
@@ -161,7 +173,7 @@ def _next_commands(run: Run) -> list[str]:
     if run.recommendation is None:
         return [f"gputune report {run.id} --format html --open"]
     return [
-        f"gputune export {run.id} --format patch",
+        f"gputune export {run.id} --format patch | git apply",
         f"gputune run {' '.join(run.command)}",
         f"gputune report {run.id} --format html --open",
     ]

@@ -13,6 +13,7 @@ from gputune.corrections import Contention, Floats, Waiting
 from gputune.loop import Loop
 from gputune.probes.settings import Settings
 from gputune.reading import Seen
+from gputune.shape import Shape
 
 REPLAYED_BATCHES = 240
 TAIL_BATCHES = 480
@@ -20,6 +21,8 @@ TAIL_BATCHES = 480
 enough."""
 HEAVY = 0.7
 """Coefficient of variation of service times from which they count as heavy-tailed."""
+ORDERS = 6
+"""Places at which a burst's own batches are begun when it is replayed as it was."""
 FIXED_POINT_ROUNDS = 10
 """Enough for load and speed to agree within a per mille."""
 HIDDEN = 0.3
@@ -37,52 +40,63 @@ class WhatIf:
         seen: what the bursts taught; at least one.
         cores: cores the container really gives.
         loop: the training loop's own speed.
-        variation: coefficient of variation of service times, pooled over bursts.
+        shape: how service times are spread, over the same bursts.
     """
 
-    def __init__(self, seen: Sequence[Seen], cores: float, loop: Loop, variation: float) -> None:
-        self._seen, self._loop, self._variation = seen, loop, variation
+    def __init__(self, seen: Sequence[Seen], cores: float, loop: Loop, shape: Shape) -> None:
+        self._seen, self._loop, self._shape = seen, loop, shape
         self._others = median(s.others for s in seen)
         self._waiting = Waiting()
         self._computing = Contention(cores, sharing=(1.15, 0.4), crowding=(0.10, 0.12))
-        calm = min(seen, key=lambda s: s.running)
+        calm = min(range(len(seen)), key=lambda n: seen[n].running)
+        computing_s = min(seen[calm].computing_s, max(1e-7, fmean(b.cpu_s for b in seen[calm].burst.workers)))
         self._computing.suppose(
-            min(calm.computing_s, max(1e-7, fmean(b.cpu_s for b in calm.burst.workers))),
-            CROWDED_SPREAD if crowded(calm, cores) else CALM_SPREAD,
+            computing_s * float(shape.levels[calm][0]),
+            CROWDED_SPREAD if crowded(seen[calm], cores) else CALM_SPREAD,
         )
-        for s in seen:
-            self._learn(s)
-        self._drawn = self._pool()
+        for number, s in enumerate(seen):
+            self._learn(s, number)
+        self._drawn = shape.draw(TAIL_BATCHES if shape.tailed or shape.variation > HEAVY else REPLAYED_BATCHES)
 
-    def _learn(self, s: Seen) -> None:
-        noise = max(0.02, steady.variation(s.burst) / len(s.burst.workers) ** 0.5, s.spread / 2)
+    def _learn(self, s: Seen, number: int) -> None:
+        spread = steady.variation(s.burst) / len(s.burst.workers) ** 0.5
+        if self._shape.tailed:
+            spread = self._shape.parts[number].spread
+        noise = max(0.02, spread, min(0.1, s.spread / 2))
+        computing, waiting = self._shape.levels[number]
         # Where a batch hardly computes (or hardly waits), that part is the small difference of two clocks.
         share = s.computing_s / max(1e-12, s.computing_s + s.waiting_s)
-        self._computing.learn(s.running, s.others, s.computing_s, noise / max(share, 0.05))
+        self._computing.learn(s.running, s.others, s.computing_s * computing, noise / max(share, 0.05))
         if share < 0.98:
-            self._waiting.learn(s.at_work, s.waiting_s, noise / max(1 - share, 0.05))
+            self._waiting.learn(s.at_work, s.waiting_s * waiting, noise / max(1 - share, 0.05))
 
-    def _pool(self) -> Floats:
-        """Return the batches to replay from all bursts, shape (2, batches), each part relative to its
-        burst's mean."""
-        parts = []
-        for s in self._seen:
-            wall = np.array([b.fetch_s + b.collate_s for b in s.burst.workers])
-            cpu = np.minimum(wall, np.array([b.cpu_s for b in s.burst.workers]))
-            rest = wall - cpu
-            # Under contention the rest is mostly queueing for a core; it then varies with the computing part.
-            waits = rest if s.waiting_s > 0.02 * wall.mean() and rest.mean() > 0 else np.zeros_like(rest)
-            parts.append(np.stack([_relative(cpu), _relative(waits)]))
-        pooled = np.concatenate(parts, axis=1)
-        count = TAIL_BATCHES if self._variation > HEAVY else REPLAYED_BATCHES
-        drawn = pooled[:, np.random.default_rng(1).permutation(np.arange(count) % pooled.shape[1])]
-        means = drawn.mean(axis=1, keepdims=True)
-        relative: Floats = drawn / np.where(means > 0, means, 1.0)
-        return relative
+    def as_measured(self, number: int) -> float:
+        """Return the batches/s that replay gives for a burst exactly as it was run.
 
-    def rates(self, candidates: Sequence[Settings]) -> tuple[Floats, Floats, Floats]:
-        """Return replayed batches/s, busy workers, and what the workers could make over what the loop can
-        take."""
+        The queue starts empty, the first batches are discarded, and the burst's own batches come in their own order,
+        begun at several places, since which of them was handed out first is not known: what it owes to the stock it
+        began with, and to the slow batches it happened to meet, is in the replay too.
+        """
+        seen, own = self._seen[number], self._shape.own[number]
+        if seen.burst.settings.num_workers == 0:
+            longer_s = float((1 - self._shape.levels[number]) @ np.array([seen.computing_s, seen.waiting_s]))
+            return 1 / max(1e-9, 1 / self._rate_alone() + longer_s)
+        discard, count = max(1, seen.burst.warmup_batches), len(seen.burst.period_s)
+        replayed = np.ones((2, discard + count, ORDERS))
+        for order in range(ORDERS):
+            first = order * own.shape[1] // ORDERS
+            replayed[:, discard:, order] = own[:, (first + np.arange(count)) % own.shape[1]]
+        rates, _, _ = self.rates([seen.burst.settings] * ORDERS, replayed, discard)
+        return float(1 / np.mean(1 / rates))
+
+    def rates(
+        self, candidates: Sequence[Settings], drawn: Floats | None = None, discard: int | None = None
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return replayed batches/s, busy workers, and what the workers could make over what the loop can take.
+
+        ``drawn`` are batches to replay instead of the pooled ones, the first ``discard`` of them not counted.
+        """
+        drawn = self._drawn if drawn is None else drawn
         workers = np.array([c.num_workers for c in candidates], dtype=np.int64)
         prefetch = np.array([c.prefetch_factor or 1 for c in candidates], dtype=np.int64)
         ordered = np.array([c.in_order for c in candidates])
@@ -98,14 +112,15 @@ class WhatIf:
                 continue
             computing, waiting, busy, at_work[mine] = self._settle(workers[mine], copying[mine], receive[mine])
             rate[mine] = function(
-                self._drawn[0],
-                self._drawn[1],
+                drawn[0],
+                drawn[1],
                 computing,
                 waiting,
                 busy,
                 receive[mine],
                 workers[mine],
                 prefetch[mine],
+                discard,
             )
             room[mine] = workers[mine] / (computing + waiting) * (busy + receive[mine])
         return rate, at_work, room
@@ -133,16 +148,19 @@ class WhatIf:
     def _rate_alone(self) -> float:
         """Return batches/s with fetching on the training thread, where it may overlap with queued GPU
         work."""
-        alone = [s for s in self._seen if s.burst.settings.num_workers == 0]
+        alone = [n for n, s in enumerate(self._seen) if s.burst.settings.num_workers == 0]
         if alone:
-            return alone[-1].rate
-        service = self._computing.time_s(np.array(1.0), self._others - 1) + self._waiting.time_s(np.array([1.0]))[0]
-        return float(1 / max(self._loop.alone_s(), service + (1 - HIDDEN) * self._loop.alone_s()))
+            seen = self._seen[alone[-1]]
+            usual = (self._shape.levels[alone[-1]] - 1) @ np.array([seen.computing_s, seen.waiting_s])
+            return float(1 / max(1e-9, 1 / seen.delivered + usual))
+        return self.alone_at(HIDDEN)
 
-
-def _relative(values: Floats) -> Floats:
-    mean = values.mean()
-    return values / mean if mean > 0 else values
+    def alone_at(self, hidden: float) -> float:
+        """Return batches/s with fetching on the training thread when this share of the loop's time overlaps with
+        it."""
+        # Nothing else of ours runs meanwhile, so nothing crowds it.
+        service = self._computing.time_s(np.array(0.0), self._others) + self._waiting.time_s(np.array([1.0]))[0]
+        return float(1 / max(self._loop.alone_s(), service + (1 - hidden) * self._loop.alone_s()))
 
 
 def crowded(seen: Seen, cores: float) -> bool:

@@ -1,138 +1,54 @@
-"""A small training script with one fault, named on its command line; ``benchmarks/causes.py`` profiles each."""
+"""A small training script with one fault, named on its command line; ``benchmarks/causes.py`` profiles each.
+
+With ``--cured`` the fault is left out; with ``--seconds`` it trains that long and prints its rate, which is how the
+benchmark learns what the fault really costs.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import logging
-import multiprocessing
 import os
 import sys
 import time
-import zlib
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from amounts import TUNED, Amounts
+from data import (
+    PIECE_BYTES,
+    RECORDS_BYTES,
+    WIDTH,
+    Compressed,
+    Heavy,
+    Memory,
+    Pipe,
+    Records,
+    Remote,
+    Tail,
+    Threads,
+    Transformed,
+    burn,
+    compressed,
+    decode,
+)
+from torch.utils.data import DataLoader
 
-FAULT = sys.argv[1]
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("fault", choices=list(TUNED))
+parser.add_argument("--amounts", type=json.loads, default={}, help="JSON: other amounts than the usual ones")
+parser.add_argument("--cured", action="store_true")
+parser.add_argument("--seconds", type=float)
+arguments = parser.parse_args()
+FAULT: str = arguments.fault
+CURED: bool = arguments.cured
+AMOUNTS: Amounts = replace(TUNED[FAULT], **arguments.amounts)
+BATCH = AMOUNTS.batch
 torch.set_num_threads(1)
-WIDTH, BATCH = 512, 16
-
-
-def burn(cpu_s: float) -> None:
-    """Compute for this much CPU time, however busy the machine is."""
-    end = time.thread_time() + cpu_s
-    while time.thread_time() < end:
-        sum(range(200))
-
-
-class Memory(Dataset[Any]):
-    """Samples that cost nothing."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.full((WIDTH,), float(index % 7))
-
-
-class Compressed(Memory):
-    """Decodes each sample."""
-
-    blob = zlib.compress(np.random.default_rng(0).integers(0, 9, 150_000).astype(np.uint8).tobytes(), 6)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        pixels = decode(self.blob)
-        return torch.from_numpy(pixels[:WIDTH].astype(np.float32))
-
-
-def decode(blob: bytes) -> Any:
-    return np.frombuffer(zlib.decompress(blob), dtype=np.uint8)
-
-
-class Flip:
-    """A fast transform."""
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Turn a sample around."""
-        return x.flip(0)
-
-
-class Sharpen:
-    """The slow transform."""
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute for a while."""
-        burn(0.0012)
-        return x
-
-
-class Scale:
-    """Another fast transform."""
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Halve a sample."""
-        return x * 0.5
-
-
-class Transformed(Memory):
-    """One slow transform among fast ones."""
-
-    steps = (Flip(), Sharpen(), Scale(), Flip())
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        x = super().__getitem__(index)
-        for step in self.steps:
-            x = step(x)
-        return x
-
-
-class Remote(Memory):
-    """Every sample waits for an answer."""
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        time.sleep(0.003)
-        return super().__getitem__(index)
-
-
-class Pipe(Memory):
-    """Every sample passes through one pipe of fixed bandwidth that all workers share."""
-
-    lock = multiprocessing.Lock()
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        with self.lock:
-            time.sleep(0.002)
-        return super().__getitem__(index)
-
-
-class Tail(Memory):
-    """One sample in 200 takes long."""
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        time.sleep(0.4 if index % 200 == 0 else 0.0)
-        return super().__getitem__(index)
-
-
-class Threads(Memory):
-    """Every sample calls a library that starts as many threads as there are cores, in every worker."""
-
-    weights = np.random.default_rng(0).random((700, 700))
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        product = self.weights @ self.weights
-        return torch.full((WIDTH,), float(product[0, 0] > 0))
-
-
-class Heavy(Memory):
-    """More computing than the machine has cores for."""
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        burn(0.008)
-        return super().__getitem__(index)
 
 
 class Blocking(logging.Handler):
@@ -140,45 +56,71 @@ class Blocking(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Wait for the slow place."""
-        time.sleep(0.02)
+        time.sleep(AMOUNTS.cost_s)
+
+
+def slow_collate(samples: list[torch.Tensor]) -> torch.Tensor:
+    burn(0.0 if CURED else AMOUNTS.cost_s)
+    return torch.stack(samples)
 
 
 def slow_start(worker: int) -> None:
-    time.sleep(0.3)
+    time.sleep(AMOUNTS.cost_s)
 
 
 def prepare(batch: torch.Tensor) -> torch.Tensor:
     """Work on the training thread."""
-    burn(0.025)
+    burn(AMOUNTS.cost_s)
     return batch - batch.mean()
+
+
+KINDS: dict[str, type[Memory]] = {
+    "main_thread_loading": Compressed,
+    "cpu_bound_decode": Compressed,
+    "slow_transform": Transformed,
+    "latency": Remote,
+    "bandwidth": Pipe,
+    "heavy_tail": Tail,
+    "cold_cache": Records,
+    "library_threads": Threads,
+    "too_few_cores": Heavy,
+    "healthy_fed": Remote,
+}
 
 
 def make_loader() -> DataLoader[Any]:
     """Return the training loader of the fault."""
-    many = BATCH * 400
-    kinds: dict[str, tuple[Dataset[Any], int]] = {
-        "main_thread_loading": (Compressed(many), 0),
-        "cpu_bound_decode": (Compressed(many), 1),
-        "slow_transform": (Transformed(many), 1),
-        "latency": (Remote(many), 1),
-        "bandwidth": (Pipe(many), 2),
-        "heavy_tail": (Tail(many), 6),
-        "library_threads": (Threads(many), 2),
-        "too_few_cores": (Heavy(many), 2),
-        "healthy_from_memory": (Memory(many), 0),
-        "healthy_fed": (Remote(many), 4),
-    }
-    if FAULT == "tiny_samples":
-        return DataLoader(Memory(100_000), batch_size=1, num_workers=2)
-    if FAULT == "short_epochs":
-        return DataLoader(Memory(BATCH * 20), batch_size=BATCH, num_workers=2, worker_init_fn=slow_start)
-    if FAULT in ("long_validation", "slow_validation_loader"):
-        return DataLoader(Memory(BATCH * 40), batch_size=BATCH, num_workers=2, persistent_workers=True)
-    dataset, workers = kinds.get(FAULT, (Memory(many), 2))
-    return DataLoader(dataset, batch_size=BATCH, num_workers=workers)
+    length, workers = BATCH * AMOUNTS.epoch, AMOUNTS.workers
+    if FAULT == "cold_cache":
+        whole = RECORDS_BYTES // PIECE_BYTES // AMOUNTS.size  # one pass reads each piece once
+        return DataLoader(Records(whole, AMOUNTS, warm=CURED), batch_size=BATCH, num_workers=workers)
+    if FAULT == "short_epochs" and not CURED:
+        return DataLoader(Memory(length, AMOUNTS), BATCH, num_workers=workers, worker_init_fn=slow_start)
+    if FAULT == "tiny_samples" and CURED:
+        return DataLoader(Memory(length, AMOUNTS), BATCH)
+    if FAULT == "slow_collate":
+        return DataLoader(Memory(length, AMOUNTS), BATCH, num_workers=workers, collate_fn=slow_collate)
+    kind = Memory if CURED else KINDS.get(FAULT, Memory)
+    return DataLoader(
+        kind(length, AMOUNTS),
+        batch_size=BATCH,
+        num_workers=workers,
+        persistent_workers=workers > 0 and ("validation" in FAULT or FAULT == "short_epochs"),
+    )
+
+
+class AcceleratorStandIn(torch.nn.Module):
+    """Keeps the training thread waiting as an accelerator would, without taking a core."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Wait for the step."""
+        time.sleep(AMOUNTS.step_s)
+        return x
 
 
 def make_model() -> torch.nn.Module:
+    if AMOUNTS.step_s:
+        return torch.nn.Sequential(torch.nn.Linear(WIDTH, 64), AcceleratorStandIn(), torch.nn.Linear(64, 1))
     if FAULT == "tiny_samples":
         return torch.nn.Linear(WIDTH, 1)
     return torch.nn.Sequential(
@@ -188,13 +130,12 @@ def make_model() -> torch.nn.Module:
 
 model = make_model()
 optimizer = torch.optim.SGD(model.parameters(), 1e-4)
-ballast = torch.zeros(10_000_000) if FAULT == "large_checkpoint" else torch.zeros(10)
+ballast = torch.zeros(AMOUNTS.size if FAULT == "large_checkpoint" else 10)
 
 
 def train_step(batch: torch.Tensor) -> torch.Tensor:
-    for _ in range(3 if FAULT.startswith("healthy") else 1):
-        loss = model(batch).square().mean()
-        loss.backward()
+    loss = model(batch).square().mean()
+    loss.backward()
     optimizer.step()
     optimizer.zero_grad()
     return loss.detach()
@@ -202,41 +143,66 @@ def train_step(batch: torch.Tensor) -> torch.Tensor:
 
 def after_step(step: int, batch: torch.Tensor) -> None:
     """What some loops do after a step."""
+    last_of_many = step % AMOUNTS.every == AMOUNTS.every - 1
+    if CURED:
+        return
     if FAULT == "blocking_log":
         logging.getLogger("train").warning("step %d", step)
     elif FAULT == "image_log":
-        writer.add_images("inputs", batch.reshape(BATCH, 1, 16, 32).expand(-1, 3, -1, -1).repeat(1, 1, 8, 8), step)
-    elif FAULT == "large_checkpoint" and step % 10 == 0:
+        tiles = batch.reshape(BATCH, 1, 16, 32).expand(-1, 3, -1, -1).repeat(1, 1, AMOUNTS.size, AMOUNTS.size)
+        writer.add_images("inputs", tiles, step)
+    elif FAULT == "large_checkpoint" and last_of_many:
         torch.save({"model": model.state_dict(), "ballast": ballast}, "model.pt")
-    elif FAULT == "healthy_with_events" and step % 400 == 399:
+    elif FAULT == "healthy_with_events" and last_of_many:
         torch.save(model.state_dict(), "model.pt")
 
 
 def validate() -> None:
     slow = FAULT == "slow_validation_loader"
-    data = Remote(BATCH * 20) if slow else Memory(BATCH * 60)
+    if CURED and not slow:
+        return
+    kind = Remote if slow and not CURED else Memory
     with torch.no_grad():
-        for batch in DataLoader(data, batch_size=BATCH):
-            for _ in range(1 if slow else 4):
-                model(batch)
+        for batch in DataLoader(kind(BATCH * AMOUNTS.other, AMOUNTS), batch_size=BATCH):
+            model(batch)
 
 
-def train() -> None:
-    step = 0
-    for _ in range(1000):
-        for batch in make_loader():
-            train_step(prepare(batch) if FAULT == "main_thread_preprocessing" else batch)
+def batches() -> Iterator[int]:
+    """Train without end, yielding the number of steps taken after each."""
+    step, loader = 0, make_loader()
+    while True:
+        for batch in loader:
+            works_here = FAULT == "main_thread_preprocessing" and not CURED
+            train_step(prepare(batch) if works_here else batch)
             after_step(step, batch)
             step += 1
+            yield step
         if "validation" in FAULT:
             validate()
 
 
-def train_without_loader() -> None:
-    for step in range(10**6):
-        batch = np.stack([decode(Compressed.blob)[:WIDTH] for _ in range(BATCH)])
+def batches_without_loader() -> Iterator[int]:
+    blob, step = compressed(AMOUNTS.size), 0
+    pixels = decode(blob)
+    while True:
+        batch = np.stack([(pixels if CURED else decode(blob))[:WIDTH] for _ in range(BATCH)])
         train_step(torch.from_numpy(batch.astype(np.float32)))
-        del step
+        step += 1
+        yield step
+
+
+def timed(steps: Iterator[int], seconds: float) -> float:
+    """Return samples per second over whole cycles of whatever happens now and then."""
+    cycle = AMOUNTS.every if "checkpoint" in FAULT or "events" in FAULT else 10
+    cycle = AMOUNTS.epoch if "validation" in FAULT or FAULT == "short_epochs" else cycle
+    next(step for step in steps if step >= 10)
+    first = next(step for step in steps if step % cycle == 0)
+    start_s = time.perf_counter()
+    for step in steps:
+        elapsed_s = time.perf_counter() - start_s
+        if step % cycle == 0 and elapsed_s >= seconds:
+            break
+    return (step - first) * BATCH / elapsed_s
 
 
 if __name__ == "__main__":
@@ -247,7 +213,10 @@ if __name__ == "__main__":
         from torch.utils.tensorboard import SummaryWriter
 
         writer = SummaryWriter(os.path.join(os.getcwd(), "tensorboard"))  # type: ignore[no-untyped-call]
-    if FAULT == "no_loader":
-        train_without_loader()
-    else:
-        train()
+    endless = batches_without_loader() if FAULT == "no_loader" else batches()
+    if arguments.seconds:
+        print(json.dumps({"samples_per_s": timed(endless, arguments.seconds)}))
+        sys.stdout.flush()
+        os._exit(0)  # workers of an unfinished pass need not be waited for
+    for _ in endless:
+        pass

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gputune.probes.agent.hooks import watch_construction
+from gputune.probes.agent.ranks_identity import identity
 from gputune.probes.agent.sites import Sites, settings_of
 from gputune.probes.agent.swap import set_on_loader
 from gputune.probes.attach.wake import AfterImport
@@ -95,7 +96,8 @@ class Applier:
         return candidate.settings, ""
 
     def _say(self, key: tuple[str, int], text: str) -> None:
-        if not self._quiet and key not in self._said:
+        # All ranks of a job apply the same; the first one says so.
+        if not self._quiet and key not in self._said and identity().rank == 0:
             self._said.add(key)
             print(f"gputune: {text}", file=sys.stderr)
 

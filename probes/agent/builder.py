@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
-from statistics import fmean, stdev
-from typing import Any
+from statistics import fmean
 
 from gputune.probes.agent import device
+from gputune.probes.agent.diagnosis import Seen
 from gputune.probes.agent.interludes import Span
-from gputune.probes.burst import Burst, Hotspot, Stall, StallKind
+from gputune.probes.batch_means import mean_and_half_width
+from gputune.probes.burst import Burst, Stall, StallKind, WorkerBatch
 from gputune.probes.protocol import Measure
 
-GROUPS = 8
-_T90 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895)
-"""Student t quantiles for 1 to 7 degrees of freedom: up to eight groups."""
 APART = frozenset({StallKind.EPOCH, StallKind.VALIDATION, StallKind.CHECKPOINT})
 """Stalls whose time is taken out of the ordinary steps and counted at its own frequency."""
 
@@ -128,27 +124,30 @@ class BurstBuilder:
 
     def _interval(self) -> tuple[float, float]:
         """Return mean period and half-width of its 90 % interval from batch means over whole worker rounds."""
-        values = self.period_s
         width = 1 if self.order.replay else max(1, self.order.settings.num_workers)
-        size = max(1, width * math.ceil(len(values) / (GROUPS * width)))
-        groups = [fmean(values[i : i + size]) for i in range(0, len(values) - size + 1, size)][:GROUPS]
-        if len(groups) < 3:
-            return fmean(values), math.inf
-        return fmean(values), _T90[len(groups) - 2] * stdev(groups) / math.sqrt(len(groups))
+        return mean_and_half_width(self.period_s, 0.90, width, least_groups=3)
 
     def _clearly_below(self, mean_s: float, half_s: float) -> bool:
         fastest = mean_s - half_s
         return fastest > 0 and fmean(self.samples) / fastest < (self.order.abandon_below or 0.0)
 
-    def finish(
-        self, workers: list[Any], batch_bytes: int, batches_per_epoch: int = 0, hotspots: Sequence[Hotspot] = ()
-    ) -> Burst:
-        """Return the record. On a GPU its queue is emptied first, and the time that takes belongs to the burst."""
+    def end(self) -> None:
+        """Empty the queue of a GPU; the time that takes belongs to the burst."""
         before = time.monotonic()
         device.synchronize()
         extra_s = time.monotonic() - before
         if self.period_s and extra_s > 1e-4:
             self.period_s[-1] += extra_s
+
+    def record(self, workers: list[WorkerBatch], seen: Seen, *, batch_bytes: int, batches_per_epoch: int = 0) -> Burst:
+        """Return the burst, which has ended.
+
+        Args:
+            workers: the stamps of all batches made meanwhile.
+            seen: what was looked for besides.
+            batch_bytes: bytes of tensors in a batch (0: unknown).
+            batches_per_epoch: length of one pass over the loader (0: unknown).
+        """
         start = self._measure_from_s or self.start_s
         return Burst(
             settings=self.order.settings,
@@ -164,7 +163,9 @@ class BurstBuilder:
             ready=self.ready,
             workers=[w for w in workers if w.start_s + w.fetch_s + w.collate_s >= start],
             stalls=self.stalls,
-            hotspots=list(hotspots),
+            hotspots=seen.hotspots,
+            syncs=seen.syncs,
+            missing=seen.missing,
             batches_total=self.batches,
             steps=max(0, self._steps - self._steps_at_start),
             batch_bytes=batch_bytes,

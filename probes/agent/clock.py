@@ -34,6 +34,9 @@ class Ring:
     """The shared memory; created in the training process, mapped again in workers that were not forked."""
 
     def __init__(self, path: str = "") -> None:
+        self._read = [0] * SLOTS
+        self.fd = -1
+        """The creator's descriptor, through which others map the same memory."""
         if path:
             fd = os.open(path, os.O_RDWR)
             self.path = path
@@ -45,8 +48,8 @@ class Ring:
         os.ftruncate(fd, _BYTES)
         self._map = mmap.mmap(fd, _BYTES)
         self.board = Board(self._map, SLOTS * _SLOT_BYTES)
+        self.fd = fd
         self.path = f"/proc/{os.getpid()}/fd/{fd}"
-        self._read = [0] * SLOTS
 
     def put(self, slot: int, *stamp: float) -> None:
         """Append one stamp, in the order of ``_STAMP``; only the slot's own worker may call this."""
@@ -114,6 +117,8 @@ class FetchTimer:
 class ClockedWorkerLoop:
     """Takes the place of torch's ``_worker_loop`` as the target of worker processes; picklable for spawn."""
 
+    __name__ = "_worker_loop"
+
     def __init__(self, ring: Ring) -> None:
         self._ring: Ring | None = ring
         self._path = ring.path
@@ -134,7 +139,9 @@ class ClockedWorkerLoop:
             ring = self._ring or Ring(self._path)
             sample_worker(ring.board, worker)
             kind: Any = _DatasetKind
-            create = kind.create_fetcher
+            create = getattr(kind, "create_fetcher", None)
+            if create is None:  # a torch we do not know: batches are made, and not timed
+                return original(*arguments)
 
             def create_timed(*args: Any, **kwargs: Any) -> Any:
                 fetcher = create(*args, **kwargs)
@@ -154,9 +161,11 @@ _ORIGINAL_LOOP: list[Any] = []
 
 
 def install(ring: Ring) -> None:
-    """Make torch start workers with a clocked loop."""
+    """Make torch start workers with a clocked loop, if it starts them as we know."""
     from torch.utils.data import _utils
 
     worker: Any = _utils.worker
+    if not hasattr(worker, "_worker_loop"):
+        return
     _ORIGINAL_LOOP[:] = [worker._worker_loop]
     worker._worker_loop = ClockedWorkerLoop(ring)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from gputune.probes.agent.hooks import HUNG, TrialDeadline
+from gputune.probes.agent.samples import SamplesChanged
+
 _HINTS = {
     signal.SIGKILL: "out of memory?",
     signal.SIGBUS: "is /dev/shm full?",
@@ -19,10 +22,12 @@ def explain(iterator: Any, error: Exception) -> str:
         iterator: the loader iterator as the failure left it.
         error: what torch or the user's code raised; a dead worker often shows as a broken connection.
     """
+    if isinstance(error, SamplesChanged):
+        return str(error)
     for worker in iterator.__dict__.get("_workers", []):
         if not worker.is_alive() and worker.exitcode is not None:
             return _death(worker.exitcode)
-    return one_line(error)
+    return HUNG if isinstance(error, TrialDeadline) else one_line(error)
 
 
 def _death(exitcode: int) -> str:
@@ -38,6 +43,9 @@ def one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
+    text = f"{type(error).__name__}: {lines[0]}"
     if lines[0].startswith("Caught") and len(lines) > 1:
-        return f"{lines[-1]} (in a worker)"[:300]
-    return f"{type(error).__name__}: {lines[0]}"[:300]
+        text = f"{lines[-1]} (in a worker)"
+    if "shared memory(shm)" in text:
+        text = f"no shared memory left for a batch (is /dev/shm full?): {text}"
+    return text[:300]

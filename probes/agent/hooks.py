@@ -12,13 +12,15 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol
 
-from gputune.probes.agent.recorder import IndexRecorder
+from gputune.probes.agent.recorder import record_indices
 from gputune.probes.agent.sites import Site, Sites
 from gputune.probes.agent.swap import LoaderView, Remembered
 from gputune.probes.agent.torch_private import ToyDataset
 
 POLL_S = 0.5
 """How often a wait for workers looks whether they are alive and the deadline has passed (torch: 5 s)."""
+
+HUNG = "no batch before the deadline: the workers hang, wait for a lock, or make something that cannot be pickled"
 
 
 class TrialDeadline(RuntimeError):
@@ -30,7 +32,7 @@ class Attached:
 
     def __init__(self, iterator: Any, loader: Any, site: Site) -> None:
         self.site = site
-        self.index_sampler = iterator._index_sampler
+        self.index_sampler = getattr(iterator, "_index_sampler", None)
         self.fresh = True
         """No batch has been handed out in this pass over the loader."""
         self.timed_fetcher: Any = None
@@ -56,8 +58,10 @@ class Attached:
 class Listener(Protocol):
     """Who wants to know about batches."""
 
-    deadline_s: float | None
-    """Monotonic time after which a wait for workers is given up; ``None``: never."""
+    @property
+    def deadline_s(self) -> float | None:
+        """Monotonic time after which a wait for workers is given up; ``None``: never."""
+        ...
 
     def next_batch(self, iterator: Any, attached: Attached, original: Callable[[Any], Any]) -> Any:
         """Return the next batch for the user's loop, or raise what the user is to see."""
@@ -80,11 +84,12 @@ class LoaderHooks:
     def install(self) -> None:
         """Put the hooks in place for the rest of the process."""
         base = self._dataloader._BaseDataLoaderIter
-        multi = self._dataloader._MultiProcessingDataLoaderIter
+        multi = getattr(self._dataloader, "_MultiProcessingDataLoaderIter", None)
         watch_construction(self._dataloader.DataLoader, self._sites.constructed)
         self._hook_creation(base)
         self._hook_next(base)
-        self._hook_waiting(multi)
+        if hasattr(multi, "_try_get_data"):
+            self._hook_waiting(multi)
         # Torch's handler raises in the middle of whatever the user's code is doing when a worker dies; a trial's
         # dead worker must only be seen inside next(), where it can be undone.
         self._dataloader._utils.signal_handling._set_SIGCHLD_handler = lambda: None
@@ -99,25 +104,30 @@ class LoaderHooks:
         return entry[1] if entry is not None and entry[0]() is iterator else None
 
     def _hook_creation(self, base: Any) -> None:
-        original_init, original_reset, hooks = base.__init__, base._reset, self
+        original, hooks = base.__init__, self
 
         def __init__(self: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
-            original_init(self, loader, *args, **kwargs)
-            if not isinstance(self._sampler_iter, IndexRecorder):
-                self._sampler_iter = IndexRecorder(self._sampler_iter)
+            original(self, loader, *args, **kwargs)
+            record_indices(self)
             if not isinstance(loader, LoaderView) and not isinstance(loader.dataset, ToyDataset):
                 hooks._attach(self, loader)
 
+        disguise(__init__, original)
+        base.__init__ = __init__
+        if hasattr(base, "_reset"):
+            self._hook_reset(base)
+
+    def _hook_reset(self, base: Any) -> None:
+        original, hooks = base._reset, self
+
         def _reset(self: Any, loader: Any, first_iter: bool = False) -> None:
-            original_reset(self, loader, first_iter)
-            if not isinstance(self._sampler_iter, IndexRecorder):
-                self._sampler_iter = IndexRecorder(self._sampler_iter)
+            original(self, loader, first_iter)
+            record_indices(self)
             attached = hooks.of(self)
             if attached is not None and not first_iter:
                 attached.fresh = True
 
-        disguise(__init__, original_init)
-        base.__init__, base._reset = __init__, _reset
+        base._reset = _reset
 
     def _attach(self, iterator: Any, loader: Any) -> None:
         key = id(iterator)
@@ -140,7 +150,7 @@ class LoaderHooks:
 
         def _try_get_data(self: Any, timeout: float = POLL_S) -> Any:
             if listener.deadline_s is not None and time.monotonic() > listener.deadline_s:
-                raise TrialDeadline("no batch before the deadline")
+                raise TrialDeadline(HUNG)
             return original(self, timeout)
 
         multi._try_get_data = _try_get_data
@@ -174,6 +184,6 @@ def ready_batches(iterator: Any) -> int:
         return -1
     try:
         waiting = iterator._data_queue.qsize()
-    except (NotImplementedError, OSError):
+    except (NotImplementedError, OSError, AttributeError):
         return -1
     return int(waiting) + sum(len(info) == 2 for info in tasks.values())

@@ -150,7 +150,13 @@ def _constructs(frame: FrameType, loader: Any) -> bool:
 
 def is_library(file: str) -> bool:
     """Whether a source file belongs to an installed library or the standard library, not to the user."""
-    return file.startswith(("<frozen", "<string")) or any(file.startswith(folder) for folder in _LIBRARY_FOLDERS)
+    if file.startswith(("<frozen", "<string")) or any(file.startswith(folder) for folder in _LIBRARY_FOLDERS):
+        return True
+    return any(folder in file for folder in _INSTALLED)
+
+
+_INSTALLED = ("/site-packages/", "/dist-packages/")
+"""Where installers put libraries, also outside of this interpreter's own folders (PYTHONPATH, ``pip --target``)."""
 
 
 def _is_iterable(loader: Any) -> bool:

@@ -131,7 +131,7 @@ def place(frame: FrameType) -> Key | None:
     if not stack:
         return None
     where = where or _kind_of_main(stack)
-    anchor = next((index for index, inner in enumerate(stack) if _is_users(inner.f_code)), None)
+    anchor = next((index for index, inner in enumerate(stack) if is_users(inner.f_code)), None)
     if anchor is None:
         # Nothing of the user's in this stretch: the frame nearest to its beginning that is no loader's machinery.
         outer = [i for i, inner in enumerate(stack) if "/torch/utils/data/" not in inner.f_code.co_filename]
@@ -165,7 +165,7 @@ def _kind_of_main(stack: list[FrameType]) -> Where:
 
 def _caller(outer: list[FrameType]) -> str:
     """Return the user's function that called the one charged, with its place; ``outer`` runs outwards."""
-    caller = next((frame for frame in outer if _is_users(frame.f_code)), None)
+    caller = next((frame for frame in outer if is_users(frame.f_code)), None)
     if caller is None or caller.f_code.co_name == "<module>":
         return ""
     code = caller.f_code
@@ -175,7 +175,8 @@ def _caller(outer: list[FrameType]) -> str:
 _USERS: dict[CodeType, bool] = {}
 
 
-def _is_users(code: CodeType) -> bool:
+def is_users(code: CodeType) -> bool:
+    """Whether code is the user's own: no library's, and none of ours."""
     known = _USERS.get(code)
     if known is None:
         file = code.co_filename

@@ -6,7 +6,6 @@ import atexit
 import fcntl
 import multiprocessing
 import os
-import stat
 import sys
 import time
 import types
@@ -17,8 +16,10 @@ from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.conductor import Conductor
 from gputune.probes.agent.hooks import LoaderHooks
 from gputune.probes.agent.offload import Offload
+from gputune.probes.agent.ranks import Ranks
 from gputune.probes.agent.sites import Sites
 from gputune.probes.agent.steps import StepCounter
+from gputune.probes.attach import descriptors
 from gputune.probes.attach.wake import AfterImport
 from gputune.probes.channel import Channel, ChannelClosed
 from gputune.probes.protocol import Environment, Order, Trouble
@@ -27,11 +28,9 @@ from gputune.probes.settings import Settings
 STATEFUL = apply.STATEFUL
 
 
-def start_apply(
-    dataloader: types.ModuleType, config_path: str, after_import: AfterImport, *, quiet: bool = False
-) -> None:
+def start_apply(dataloader: types.ModuleType, config_path: str, after_import: AfterImport) -> None:
     """Set the loaders' settings from a file as they are constructed (``gputune run``)."""
-    settings = apply.install(dataloader, config_path, after_import, quiet=quiet)
+    settings = apply.install(dataloader, config_path, after_import)
     if settings is not None:
         _switch_on(settings, after_import)
     _keep_tracebacks_clean()
@@ -64,17 +63,16 @@ def start_probe(
         after_import: runs something when another module is there.
         inheritable: this may be a launcher: leave the pipes for the process it starts or becomes.
     """
-    fds = find_pipes(channel_text)
-    if fds is None:
+    found = descriptors.find(channel_text)
+    if found is None:
         return
-    for fd in fds:
+    for fd in found:
         os.set_inheritable(fd, inheritable)
-    channel: Channel[Order] = Channel(*fds, Order)
+    channel: Channel[Order] = Channel(found.orders, found.events, Order)
     if config_path:
         apply.install(dataloader, config_path, after_import, quiet=True)
-    absent = torch_private.missing_names(dataloader)
-    if absent:
-        _report(channel, f"this torch lacks {', '.join(absent)}")
+    if not torch_private.can_measure(dataloader):
+        _report(channel, torch_private.lacking(dataloader))
         return
     sites, steps, ring = Sites(), StepCounter(), clock.Ring()
     conductor = Conductor(
@@ -82,8 +80,9 @@ def start_probe(
         sites,
         steps,
         ring,
-        environment=lambda: _environment(dataloader),
-        claim=lambda: _claim(fds[1]),
+        environment=lambda: describe(dataloader),
+        claim=lambda: _claim(found.events),
+        ranks=Ranks(found.board, ring.fd),
         started_s=time.monotonic(),
     )
     hooks = LoaderHooks(dataloader, sites, conductor)
@@ -92,51 +91,12 @@ def start_probe(
     clock.install(ring)
     _watch_worker_info(dataloader, ring)
     _once_torch_is_ready(steps, after_import)
-    conductor.offload = offload = Offload(conductor.checkpointed, conductor.logged)
-    offload.logging.install(after_import)
-    _once_torch_can_save(offload, after_import)
+    conductor.offload.logging.install(after_import)
+    _once_torch_can_save(conductor.offload, after_import)
     conductor.alone = Alone(steps, sites, conductor.trained_alone)
     steps.on_first = conductor.alone.start
     atexit.register(_in_this_process_only, conductor.goodbye)
     _keep_tracebacks_clean()
-
-
-def find_pipes(text: str) -> tuple[int, int] | None:
-    """Return the descriptors to read orders from and write events to, or ``None`` where the channel does not reach.
-
-    Args:
-        text: see :data:`gputune.probes.attach.CHANNEL`.
-    """
-    try:
-        pid, read_fd, read_inode, write_fd, write_inode = (int(part) for part in text.split(":"))
-    except ValueError:
-        return None
-    inherited = _is_pipe(read_fd, read_inode) and _is_pipe(write_fd, write_inode)
-    return (read_fd, write_fd) if inherited else _open_kept(pid, (read_fd, read_inode), (write_fd, write_inode))
-
-
-def _open_kept(pid: int, reading: tuple[int, int], writing: tuple[int, int]) -> tuple[int, int] | None:
-    """Open the pipes that the command keeps for what it starts."""
-    opened: list[int] = []
-    try:
-        for (fd, inode), mode in ((reading, os.O_RDONLY), (writing, os.O_WRONLY)):
-            opened.append(os.open(f"/proc/{pid}/fd/{fd}", mode | os.O_CLOEXEC | os.O_NONBLOCK))
-            os.set_blocking(opened[-1], True)
-            if not _is_pipe(opened[-1], inode):
-                raise OSError(f"descriptor {fd} of process {pid} is something else")
-    except OSError:
-        for fd in opened:
-            os.close(fd)
-        return None
-    return opened[0], opened[1]
-
-
-def _is_pipe(fd: int, inode: int) -> bool:
-    try:
-        status = os.fstat(fd)
-    except OSError:
-        return False
-    return stat.S_ISFIFO(status.st_mode) and status.st_ino == inode
 
 
 def _claim(fd: int) -> bool:
@@ -148,12 +108,15 @@ def _claim(fd: int) -> bool:
     return True
 
 
-def _environment(dataloader: types.ModuleType) -> Environment:
+def describe(dataloader: types.ModuleType) -> Environment:
+    """Return what this process runs on, after the self-test of hot-swapping (about 0.1 s)."""
     import torch
 
     method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
     # The toy loader's workers are forked within 0.1 s; a spawned one would import the user's script again.
-    reason = torch_private.self_test(dataloader) if method == "fork" else ""
+    reason = torch_private.lacking(dataloader)
+    if not reason and method == "fork":
+        reason = torch_private.self_test(dataloader)
     name, uuid, model = device.describe()
     return Environment(
         pid=os.getpid(),

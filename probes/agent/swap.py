@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from gputune.probes.agent.recorder import IndexRecorder, SameSampler
@@ -65,7 +66,7 @@ class Remembered:
         return member.__get__(self, kind) if hasattr(member, "__get__") else member
 
 
-def swap(iterator: Any, loader: Any, index_sampler: Any, settings: Settings) -> None:
+def swap(iterator: Any, loader: Any, index_sampler: Any, settings: Settings, first: Sequence[Any] = ()) -> None:
     """Rebuild ``iterator`` under ``settings`` at a batch boundary.
 
     Args:
@@ -73,6 +74,7 @@ def swap(iterator: Any, loader: Any, index_sampler: Any, settings: Settings) -> 
         loader: the loader it belongs to; gets the same settings, so that the next epoch starts with them.
         index_sampler: the loader's original index sampler.
         settings: the new settings.
+        first: indices of batches to load before the loop's own; the caller takes them out.
 
     Raises:
         Exception: whatever torch raises when workers cannot start (pickling, process limit). The recorder then
@@ -81,7 +83,7 @@ def swap(iterator: Any, loader: Any, index_sampler: Any, settings: Settings) -> 
     recorder: IndexRecorder = iterator._sampler_iter
     yielded, seed = iterator.__dict__.get("_num_yielded", 0), iterator.__dict__.get("_base_seed", 0)
     stop_workers(iterator)
-    recorder.rewind()
+    recorder.rewind(first)
     _rebuild(iterator, loader, index_sampler, settings, recorder, seed)
     iterator._num_yielded = yielded
     set_on_loader(loader, settings, iterator)

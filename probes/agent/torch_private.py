@@ -1,6 +1,7 @@
-"""The private names of torch that hot-swapping leans on, in one place, and the test that they still work.
+"""The private names of torch that we lean on, in one place, and the test that they still work.
 
-When the test fails the campaign starts a fresh process for each trial instead, and says so.
+Two methods are enough to measure; hot-swapping leans on all names. Where one of those is missing or the test fails,
+the campaign starts a fresh process for each trial instead, and says so.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "_MultiProcessingDataLoaderIter": ("_try_get_data", "_shutdown_workers", "_reset"),
     "_DatasetKind": ("create_fetcher",),
 }
+MEASURING = ("__init__", "__next__")
+"""Methods of ``_BaseDataLoaderIter`` without which no batch can be timed."""
 INSTANCE_NAMES = ("_sampler_iter", "_index_sampler", "_num_yielded", "_base_seed")
 WORKER_NAMES = ("_worker_loop",)
 
@@ -26,12 +29,23 @@ def missing_names(dataloader: ModuleType) -> list[str]:
         for name in names
         if not hasattr(getattr(dataloader, owner, None), name)
     ]
-    worker = dataloader._utils.worker
-    signals = dataloader._utils.signal_handling
+    worker, signals = dataloader._utils.worker, dataloader._utils.signal_handling
     absent += [f"_utils.worker.{name}" for name in WORKER_NAMES if not hasattr(worker, name)]
     if not hasattr(signals, "_set_SIGCHLD_handler"):
         absent.append("_utils.signal_handling._set_SIGCHLD_handler")
     return absent
+
+
+def can_measure(dataloader: ModuleType) -> bool:
+    """Whether batches can be timed at all."""
+    base = getattr(dataloader, "_BaseDataLoaderIter", None)
+    return base is not None and all(hasattr(base, name) for name in MEASURING)
+
+
+def lacking(dataloader: ModuleType) -> str:
+    """Return what this torch lacks for hot-swapping, in words; an empty string when nothing."""
+    absent = missing_names(dataloader)
+    return f"this torch lacks {', '.join(absent)}" if absent else ""
 
 
 class ToyDataset:
@@ -61,12 +75,12 @@ def self_test(dataloader: ModuleType) -> str:
     loader = dataloader.DataLoader(
         ToyDataset(), batch_size=2, collate_fn=identity, generator=_generator(), multiprocessing_context=None
     )
-    iterator = iter(loader)
-    sampler = iterator._index_sampler
-    if not isinstance(iterator._sampler_iter, IndexRecorder):
-        iterator._sampler_iter = IndexRecorder(iterator._sampler_iter)
     seen: list[int] = []
     try:
+        iterator = iter(loader)
+        sampler = iterator._index_sampler
+        if not isinstance(iterator._sampler_iter, IndexRecorder):
+            iterator._sampler_iter = IndexRecorder(iterator._sampler_iter)
         for workers in (0, 2, 0):
             if workers != iterator._num_workers:
                 swap(iterator, loader, sampler, Settings.make(num_workers=workers))

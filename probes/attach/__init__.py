@@ -15,17 +15,12 @@ SITE_FOLDER = Path(__file__).parent / "site"
 MODE = "GPUTUNE_MODE"
 """``probe`` (conducted by a tuner) or ``apply`` (settings from a file, no tuner)."""
 CHANNEL = "GPUTUNE_CHANNEL"
-"""``<pid>:<read fd>:<read inode>:<write fd>:<write inode>`` of the control pipes.
-
-The process ``pid`` keeps them open: children of launchers that close what they do not know find them in its
-``/proc/<pid>/fd``. The inodes tell them from other pipes under the same numbers.
-"""
-KEPT_BY_COMMAND = "@GPUTUNE_TARGET@"
-"""Stands for the pid in the channel until the command is executed; the sandbox replaces it."""
+"""Where the pipes to the tuner are; see :mod:`gputune.probes.attach.descriptors`."""
 CONFIG = "GPUTUNE_CONFIG"
 """The JSON file with settings to apply (mode ``apply``), or the settings of a fresh-process trial."""
 SCOPE = "GPUTUNE_SCOPE"
-"""``self``: only this interpreter; ``tree``: every interpreter it starts, too (launchers)."""
+"""``self``: only this interpreter; ``tree``: every interpreter it starts, too (launchers); ``child``: one that
+``multiprocessing`` spawned to train (see :mod:`gputune.probes.attach.children`)."""
 DISABLE = "GPUTUNE_DISABLE"
 """Set to 1, ``gputune run`` and any inherited attachment do nothing."""
 
@@ -35,20 +30,14 @@ def environment(
 ) -> dict[str, str]:
     """Return ``base`` with what makes the agent wake up in the interpreter started with it."""
     env = dict(base)
-    before = env.get("PYTHONPATH", "")
-    env["PYTHONPATH"] = os.pathsep.join([str(SITE_FOLDER), *([before] if before else [])])
+    before = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry != str(SITE_FOLDER)]
+    env["PYTHONPATH"] = os.pathsep.join([str(SITE_FOLDER), *([] if before == [""] else before)])
     env.update({MODE: mode, SCOPE: scope})
     if channel:
         env[CHANNEL] = channel
     if config:
         env[CONFIG] = config
     return env
-
-
-def describe_channel(read_fd: int, write_fd: int) -> str:
-    """Return the text of :data:`CHANNEL` for pipes that the command will inherit."""
-    read_inode, write_inode = (os.fstat(fd).st_ino for fd in (read_fd, write_fd))
-    return f"{KEPT_BY_COMMAND}:{read_fd}:{read_inode}:{write_fd}:{write_inode}"
 
 
 def obstacle(command: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from types import ModuleType
 
@@ -18,16 +17,16 @@ def start(
     Args:
         dataloader: the module ``torch.utils.data.dataloader``, just imported.
         mode: ``probe`` or ``apply``.
-        scope: ``self`` or ``tree``.
+        scope: see :data:`gputune.probes.attach.SCOPE`.
         channel: see :data:`gputune.probes.attach.CHANNEL`.
         config: see :data:`gputune.probes.attach.CONFIG`.
         after_import: runs something when another module is there.
     """
     from gputune.probes.agent.start import start_apply, start_probe
+    from gputune.probes.attach import children
 
-    leads = os.environ.get("RANK", "0") in ("", "0")
+    children.install(mode=mode, scope=scope, channel=channel, config=config)
     if mode == "apply":
-        start_apply(dataloader, config, after_import, quiet=not leads)
-    elif leads:
-        # Of a group of ranks the first is conducted; the others wait for it wherever they exchange gradients.
+        start_apply(dataloader, config, after_import)
+    else:
         start_probe(dataloader, channel, config, after_import, inheritable=scope == "tree")

@@ -59,6 +59,9 @@ class Reading:
     """Percent of SMs busy, averaged since the previous reading."""
     memory_bandwidth: float | None = None
     """Percent of the peak memory bandwidth used, averaged since the previous reading."""
+    pcie_received_bytes: int | None = None
+    """Over the bus from the host to the card: a counter, as ``energy_j`` is, and so is the next."""
+    pcie_sent_bytes: int | None = None
 
 
 class Gpu(Protocol):

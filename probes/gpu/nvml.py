@@ -1,7 +1,8 @@
 """An NVIDIA GPU read through NVML, metric by metric.
 
-Only calls that are cheap and do not hold the driver's lock for long: no process lists (milliseconds), no PCIe
-throughput (blocks 20 ms). A metric that cannot be read goes missing alone; a lost device ends all reading.
+Only calls that are cheap and do not hold the driver's lock for long: no process lists (milliseconds), no measuring
+of PCIe throughput (blocks 20 ms; counters are read instead). A metric that cannot be read goes missing alone; a lost
+device ends all reading.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import pynvml
 
+from gputune.probes.gpu import pcie
 from gputune.probes.gpu.device import Device, find, shut_down
 from gputune.probes.gpu.errors import call, code_of
 from gputune.probes.gpu.gpm import GpmMeter
@@ -66,8 +68,9 @@ class NvmlGpu:
         self._gpm: GpmMeter | None = None
         if self._device.gpu_instance is not None:
             shared = "measured for the whole card, which other MIG instances share"
-            self._gaps |= {"power": shared, "energy": shared}
-            self._settled |= {"power", "energy"}
+            of_the_card = ("power", "energy", "PCIe traffic")
+            self._gaps |= dict.fromkeys(of_the_card, shared)
+            self._settled |= set(of_the_card)
         self._gpm = self._ask(GPM, lambda: GpmMeter(self._device))
 
     @property
@@ -96,6 +99,7 @@ class NvmlGpu:
         throttle = self._ask("throttle reasons", lambda: _throttle(device))
         energy_mj = self._ask("energy", lambda: call("nvmlDeviceGetTotalEnergyConsumption", device.handle))
         samples = self._ask("utilisation history", self._samples)
+        bus = self._ask("PCIe traffic", lambda: pcie.read(device))
         sm, bandwidth = self._ask(GPM, self._read_gpm) or (None, None)
         return Reading(
             time_s=time_s,
@@ -109,6 +113,8 @@ class NvmlGpu:
             utilization_samples=samples or (),
             sm_utilization=sm,
             memory_bandwidth=bandwidth,
+            pcie_received_bytes=bus and bus.received_bytes,
+            pcie_sent_bytes=bus and bus.sent_bytes,
         )
 
     def gaps(self) -> dict[str, str]:

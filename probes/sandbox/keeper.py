@@ -52,8 +52,9 @@ class Keeper:
         request = confine.Request(**self._config["request"])
         try:
             self._space = confine.make_space(request)
-            request = _bounded(request, self._space.main)
+            request = _bounded(request, [self._space.main])
             target = start(request, self._space, self._config["pass_fds"])
+            request = _bounded(request, target.written_roots)
             setup_s = time.monotonic() - began
             target.go()
             self._say({"event": "confined", **target.describe(), "setup_s": setup_s})
@@ -106,7 +107,7 @@ class Keeper:
     def _check_size(self, target: Target, limit_bytes: int) -> None:
         used = scratch.used_bytes(target.written_roots)
         if used > limit_bytes and not self._reason:
-            self._reason = f"scratch_limit: the script wrote {used} bytes, the limit is {limit_bytes}"
+            self._reason = f"scratch_limit: the script wrote {_mebibytes(used)}, the limit is {_mebibytes(limit_bytes)}"
             os.kill(target.pid, signal.SIGKILL)
 
     def _on_signals(self, target: Target) -> None:
@@ -168,10 +169,15 @@ class Keeper:
             return  # the tuner is gone: nobody listens, cleaning up goes on
 
 
-def _bounded(request: confine.Request, disk: str) -> confine.Request:
-    """Never let a probe take more than half of what is free, whatever the limit."""
-    space = os.statvfs(disk)
-    return request._replace(limit_bytes=min(request.limit_bytes, space.f_bavail * space.f_frsize // 2))
+def _bounded(request: confine.Request, folders: list[str]) -> confine.Request:
+    """Never let a probe take more than half of what is free on a disk it writes to, whatever the limit."""
+    spaces = [os.statvfs(folder) for folder in folders]
+    halves = [space.f_bavail * space.f_frsize // 2 for space in spaces]
+    return request._replace(limit_bytes=min(request.limit_bytes, *halves))
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / (1 << 20):.0f} MiB"
 
 
 def main(config_fd: int) -> NoReturn:

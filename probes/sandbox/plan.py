@@ -145,6 +145,42 @@ class Keeper:
         raise SandboxUnavailable(message["error"] if message else silent)
 
 
+def _start_keeper(
+    request: dict[str, Any], streams: tuple[Any, Any, Any], pass_fds: list[int], own_session: bool
+) -> Keeper:
+    """Start the keeper process, hand it its task and wait until the command runs."""
+    config_read, config_write = os.pipe()
+    report_read, report_write = os.pipe()
+    orders_read, orders_write = os.pipe()
+    start = str(Path(__file__).with_name("keeper_start.py"))
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", start, str(config_read)],
+            stdin=streams[0], stdout=streams[1], stderr=streams[2], start_new_session=own_session,
+            pass_fds=(config_read, report_write, orders_read, *pass_fds),
+        )  # fmt: skip
+    except BaseException:
+        for descriptor in (config_write, report_read, orders_write):
+            os.close(descriptor)
+        raise
+    finally:
+        for descriptor in (config_read, report_write, orders_read):
+            os.close(descriptor)
+    keeper = Keeper(process, report_read, orders_write)
+    config = {
+        "request": request, "report_fd": report_write, "orders_fd": orders_read, "tuner_pid": os.getpid(),
+        "pass_fds": pass_fds,
+    }  # fmt: skip
+    try:
+        with os.fdopen(config_write, "wb") as file:
+            file.write(marshal.dumps(config))
+        keeper.await_start()
+    except BaseException:
+        keeper.stop(0.0)
+        raise
+    return keeper
+
+
 def launch(
     argv: Sequence[str],
     *,
@@ -163,10 +199,8 @@ def launch(
     """Start a command so that none of the user's files changes, and return once it runs.
 
     Args:
-        argv: the command; its own standard streams are those given here, as for ``subprocess.Popen``.
-        cwd: its working directory.
+        argv, cwd, stdin, stdout, stderr, pass_fds: as for ``subprocess.Popen``.
         env: its whole environment; ``TMPDIR`` is replaced by a private directory unless ``mode`` is ``none``.
-        pass_fds: descriptors it inherits under the same numbers.
         mode: ``auto`` takes the strongest protection there is, and refuses without any.
         scratch_limit_bytes: the command is killed once it has written more, or half of the free disk.
         passthrough: caches that are used for real; None for the usual ones.
@@ -177,43 +211,13 @@ def launch(
         SandboxUnavailable: the protection asked for cannot be had.
         CommandNotStarted: the command cannot be executed.
     """
-    kept = caches(env) if passthrough is None else passthrough
     request = {
-        "argv": list(argv), "cwd": str(cwd), "mode": mode,
+        "argv": list(argv), "cwd": str(cwd), "mode": mode, "limit_bytes": scratch_limit_bytes,
         "environment": dict(env) if mode == "none" else keep_compile_cache(env),
-        "limit_bytes": scratch_limit_bytes, "kept": [str(path) for path in kept],
+        "kept": [str(path) for path in (caches(env) if passthrough is None else passthrough)],
         "writable": [str(path) for path in keep_writable],
     }  # fmt: skip
-    config_read, config_write = os.pipe()
-    report_read, report_write = os.pipe()
-    orders_read, orders_write = os.pipe()
-    config = {
-        "request": request, "report_fd": report_write, "orders_fd": orders_read, "tuner_pid": os.getpid(),
-        "pass_fds": list(pass_fds),
-    }  # fmt: skip
-    start = str(Path(__file__).with_name("keeper_start.py"))
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", start, str(config_read)],
-            stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=own_session,
-            pass_fds=(config_read, report_write, orders_read, *pass_fds),
-        )  # fmt: skip
-    except BaseException:
-        for descriptor in (config_write, report_read, orders_write):
-            os.close(descriptor)
-        raise
-    finally:
-        for descriptor in (config_read, report_write, orders_read):
-            os.close(descriptor)
-    keeper = Keeper(process, report_read, orders_write)
-    try:
-        with os.fdopen(config_write, "wb") as file:
-            file.write(marshal.dumps(config))
-        keeper.await_start()
-    except BaseException:
-        keeper.stop(0.0)
-        raise
-    return keeper
+    return _start_keeper(request, (stdin, stdout, stderr), list(pass_fds), own_session)
 
 
 def probe(cwd: Path | None = None) -> str:

@@ -142,6 +142,20 @@ EXPORT Result nvmlDeviceGetClockInfo(Device d, unsigned type, unsigned *mhz) { (
 EXPORT Result nvmlDeviceGetCurrentClocksEventReasons(Device d, u64 *bits) { (void)d; CHECK("event_reasons"); *bits = (u64)value("throttle", 0); return OK; }
 EXPORT Result nvmlDeviceGetCurrentClocksThrottleReasons(Device d, u64 *bits) { (void)d; CHECK("throttle_reasons"); *bits = (u64)value("throttle", 0); return OK; }
 
+typedef struct { unsigned field, scope; long long time_us, latency_us; unsigned type; Result result; union { unsigned u; u64 ull; } value; } FieldValue;
+
+/* Traffic over the bus: pcie_rx and pcie_tx megabytes a second since the epoch began. */
+EXPORT Result nvmlDeviceGetFieldValues(Device d, int count, FieldValue *fields) {
+    (void)d; CHECK("fields");
+    for (int i = 0; i < count; i++) {
+        double rate = fields[i].field == 198 ? value("pcie_rx", 0) : value("pcie_tx", 0);
+        fields[i].result = (Result)value("err_pcie", OK);
+        fields[i].type = 3; /* unsigned long long */
+        fields[i].value.ull = (u64)(rate * (now_us() % 1000000000000ull));
+    }
+    return OK;
+}
+
 typedef struct { u64 time_us; union { double d; unsigned u; u64 ull; } value; } Sample;
 
 /* The driver's ring of utilisation samples: one every `period_us`, as old as `history` of them, `sample` percent. */

@@ -137,3 +137,13 @@ def test_the_processor_is_named(tmp_path: Path) -> None:
     write(tmp_path, {"cpuinfo": "processor : 0\nmodel name\t: Some  CPU @ 2 GHz\n"})
     assert host.cpu_model(tmp_path) == "Some CPU @ 2 GHz"
     assert host.cpu_model(tmp_path / "nowhere") != ""
+
+
+@pytest.mark.parametrize(("siblings", "threads"), [("0", 1), ("0,64", 2), ("0-1", 2), ("0-3,8-11", 8), ("", 1)])
+def test_hardware_threads_that_share_a_core_are_counted(tmp_path: Path, siblings: str, threads: int) -> None:
+    write(tmp_path, {"thread_siblings_list": siblings + "\n"})
+    assert host.threads_per_core(tmp_path) == threads
+
+
+def test_a_machine_that_does_not_tell_its_topology_has_one_thread_a_core(tmp_path: Path) -> None:
+    assert host.threads_per_core(tmp_path / "nothing") == 1

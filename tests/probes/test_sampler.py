@@ -1,6 +1,9 @@
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,7 +119,25 @@ def test_gpu_readings_end_up_in_the_window_and_the_series() -> None:
     _host, gpu = sampler.window(start_s, time.monotonic())
     sampler.stop()
     assert gpu.utilization == 55.0
-    assert set(sampler.series().gpu_utilization) == {55.0}
+    assert set(sampler.series(start_s, time.monotonic()).gpu_utilization) == {55.0}
+
+
+def test_the_series_holds_the_use_of_every_core_the_target_may_use() -> None:
+    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        core = min(os.sched_getaffinity(0))
+        os.sched_setaffinity(burner.pid, {core})
+        sampler = Sampler(burner.pid, NullGpu("none"), interval_s=0.1)
+        sampler.start()
+        start_s = time.monotonic()
+        time.sleep(1.0)
+        seen = sampler.series(start_s, time.monotonic())
+        sampler.stop()
+    finally:
+        burner.kill()
+        burner.wait()
+    assert seen.cores == [core]
+    assert sum(seen.core_busy[0]) / len(seen.core_busy[0]) > 50
 
 
 def test_a_driver_that_hangs_or_breaks_holds_up_nobody() -> None:
@@ -145,3 +166,20 @@ def test_watching_costs_little(watch: Watch) -> None:
     share = (time.process_time() - before_s) / (time.monotonic() - began_s)
     sampler.stop()
     assert share < 0.06  # measured: 0.005; the budget is 0.02, the rest is for a noisy machine
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not count it")
+def test_a_process_that_shares_its_cpu_is_seen_standing_in_line(watch: Watch, start: Start) -> None:
+    cpu = min(os.sched_getaffinity(0))
+    pin = f"os.sched_setaffinity(0, {{{cpu}}})\n"
+    target, sampler = watch(f"{pin}burn(0.8)\nprint('a', flush=True)\nsys.stdin.readline()\n")
+    rivals = [start(f"{pin}burn(5)\n") for _ in range(3)]
+    for rival in rivals:
+        rival.go()
+    start_s = time.monotonic()
+    target.go()
+    target.line()
+    beside, _gpu = sampler.window(start_s, time.monotonic())
+    sampler.stop()
+    assert beside.queued_share is not None
+    assert beside.queued_share > 0.4  # one of four on one CPU: three quarters of its time in line

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gputune.probes.burst import GpuUse, HostUse
 from gputune.probes.gpu.interface import Reading
@@ -27,6 +29,19 @@ def test_other_cpu_is_what_neither_the_tree_nor_we_used() -> None:
     assert host_use(ticks, 0, 10).other_cpu_cores == pytest.approx(1.5)
     rounding = [tick(0, tree_cpu_s=0.0, busy_s=0.0), tick(10, tree_cpu_s=2.0, busy_s=1.9)]
     assert host_use(rounding, 0, 10).other_cpu_cores == 0.0
+
+
+def test_standing_in_line_for_a_cpu_is_told_for_the_training_thread_and_its_workers() -> None:
+    ticks = [
+        tick(0, main_queued_s={1: 5.0}, workers_queued_s={2: 0.0, 3: 7.0}),
+        tick(5, main_queued_s={1: 5.5}, workers_queued_s={2: 2.0, 3: 7.0}),
+        tick(10, main_queued_s={1: 6.0}, workers_queued_s={3: 7.0, 4: 9.9}),
+    ]
+    use = host_use(ticks, 0, 10)
+    assert use.queued_share == pytest.approx(0.1)
+    assert use.worker_queued_share == pytest.approx(0.2)  # 2 s of the 5 s worker 2 was seen; worker 3 never; 4: new
+    unknown = host_use([tick(0), tick(10)], 0, 10)  # a kernel that does not count it
+    assert unknown.queued_share is unknown.worker_queued_share is None
 
 
 def test_memory_is_the_largest_and_reads_are_the_sum() -> None:
@@ -81,10 +96,49 @@ def test_sm_utilisation_holds_for_the_time_since_the_previous_reading() -> None:
 
 def test_a_series_is_bounded_and_loses_no_cpu_time() -> None:
     ticks = [tick(0.2 * n, tree_cpu_s=0.1 * n, rss_bytes=n) for n in range(5001)]
-    points = series(ticks, max_points=100)
-    assert len(points.t_s) == 99
-    assert {len(points.cpu_cores), len(points.gpu_utilization), len(points.rss_bytes)} == {99}
-    assert points.cpu_cores[0] is None
-    assert all(cores == pytest.approx(0.5) for cores in points.cpu_cores[1:])
-    assert points.rss_bytes[-1] == 5000
-    assert series([]).t_s == []
+    points = series(ticks, 0.0, 1000.0, max_points=100)
+    assert len(points.t_s) == 100
+    assert {len(points.cpu_cores), len(points.gpu_utilization), len(points.rss_bytes)} == {100}
+    assert all(cores == pytest.approx(0.5) for cores in points.cpu_cores)
+    assert (points.start_s, points.t_s[-1], points.rss_bytes[-1]) == (0.0, pytest.approx(1000.0), 5000)
+    assert series([], 0.0, 1.0).t_s == []
+
+
+@given(st.integers(0, 200), st.integers(1, 20))
+def test_a_series_covers_its_stretch_without_gap_whatever_the_number_of_ticks(count: int, most: int) -> None:
+    points = series([tick(float(n), tree_cpu_s=float(n)) for n in range(count)], 0.0, float(count), max_points=most)
+    assert len(points.t_s) <= most
+    assert points.t_s == sorted(set(points.t_s))
+    assert count < 2 or (points.start_s, points.t_s[-1]) == (0.0, count - 1)
+
+
+def test_a_series_holds_only_its_stretch_and_the_gpu_samples_of_each_point() -> None:
+    ticks = [
+        reading(
+            float(n), utilization=float(n), utilization_samples=((n - 0.6, 10.0), (n - 0.1, 30.0)) if n == 3 else ()
+        )
+        for n in range(10)
+    ]
+    points = series(ticks, 2.0, 5.0)
+    assert points.t_s == [3.0, 4.0, 5.0]
+    assert points.gpu_utilization == [20.0, 4.0, 5.0]
+
+
+def test_each_core_has_a_row_and_many_cores_share_rows() -> None:
+    two = [tick(0.2 * n, core_busy_s=((0, 0.2 * n), (5, 0.05 * n))) for n in range(4)]
+    points = series(two, 0.0, 0.6)
+    assert (points.cores, points.core_busy) == ([0, 5], [[100] * 3, [25] * 3])
+    many = [tick(float(n), core_busy_s=tuple((core, n * (core % 4) / 4) for core in range(64))) for n in range(3)]
+    points = series(many, 0.0, 2.0)
+    assert (len(points.core_busy), points.cores_a_row, points.cores[1]) == (16, 4, 4)
+    assert points.core_busy[0] == [38, 38]
+
+
+def test_traffic_on_the_bus_is_a_difference_and_a_counter_that_wrapped_tells_nothing() -> None:
+    def use(*counters: int) -> int | None:
+        ticks = [tick(t, gpu=Reading(time_s=float(t), pcie_received_bytes=count)) for t, count in enumerate(counters)]
+        return gpu_use(ticks, 0.0, len(counters) - 1.0).pcie_received_bytes
+
+    assert use(100, 300, 500) == 400
+    assert use(1 << 32, 5, 9) is None
+    assert gpu_use([], 0.0, 1.0).pcie_received_bytes is None

@@ -14,21 +14,24 @@ from gputune.rounds import Round
 STEP_S = 0.040
 
 
-def burst(wait_s: float, other_cores: float = 0.1, own_cores: float = 1.0, **values: Any) -> Burst:
+def burst(
+    wait_s: float, other_cores: float = 0.1, own_cores: float = 1.0, queued: float | None = None, **values: Any
+) -> Burst:
     made = factory.burst(purpose=Purpose.PROOF, step_s=STEP_S, wait_s=wait_s, batches=20, **values)
-    return msgspec.structs.replace(made, host=HostUse(cpu_cores=own_cores, other_cpu_cores=other_cores))
+    host = HostUse(cpu_cores=own_cores, other_cpu_cores=other_cores, queued_share=queued, worker_queued_share=queued)
+    return msgspec.structs.replace(made, host=host)
 
 
 def run(
     *, slower: float = 1.0, rounds: int = 6, noise: float = 0.002, against: bool = False, wait_s: float = 0.010,
-    other_cores: float = 0.1, own_cores: float = 1.0, **changes: Any,
+    other_cores: float = 0.1, own_cores: float = 1.0, queued: float | None = None, **changes: Any,
 ) -> Run:  # fmt: skip
     """A check whose steps take ``slower`` times (40 ms + ``wait_s``), give or take ``noise`` from round to round."""
     made = []
     for k in range(rounds):
         drift = 1 + noise * factory.wobble(k + 1)
         period_s = (STEP_S + wait_s) * slower * drift
-        user = burst(period_s - STEP_S, other_cores, own_cores)
+        user = burst(period_s - STEP_S, other_cores, own_cores, queued)
         old = burst((STEP_S + wait_s) * (1 + noise * factory.wobble(k + 5)) - STEP_S) if against else None
         made.append(Round(user=user, ceiling=burst(0.0002 * drift), against=old))
     values = {"trials": [], "proof": None, "recommendation": None, "baseline": burst(wait_s), "rounds": made}

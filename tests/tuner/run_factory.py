@@ -8,8 +8,20 @@ from typing import Any
 import msgspec
 
 from gputune import record
-from gputune.probes.burst import Burst, GpuUse, HostUse, Infeasible, Purpose, Stall, StallKind, WorkerBatch
+from gputune.probes.burst import (
+    Burst,
+    GpuUse,
+    HostUse,
+    Hotspot,
+    Infeasible,
+    Purpose,
+    Stall,
+    StallKind,
+    Where,
+    WorkerBatch,
+)
 from gputune.probes.protocol import Environment, LoaderSite
+from gputune.probes.series import Series
 from gputune.probes.settings import Settings
 
 SAMPLES = 32
@@ -224,8 +236,57 @@ def with_events() -> record.Run:
     return run(baseline=grown, loader=site(batches_per_epoch=200), loaders=[site(batches_per_epoch=200)])
 
 
+def sampled(made: Burst, gpu: bool = True) -> Burst:
+    """The burst with what the machine did meanwhile: five samples a second, two cores."""
+    count = max(1, round((made.end_s - made.start_s) / 0.2))
+    ends = [made.start_s + 0.2 * (k + 1) for k in range(count)]
+    wobbles = [wobble(k) for k in range(count)]
+    series = Series(
+        start_s=made.start_s, t_s=ends, cpu_cores=[1.2 + 0.3 * w for w in wobbles],
+        gpu_utilization=[(made.gpu.utilization or 0.0) + 10 * w if gpu else None for w in wobbles],
+        rss_bytes=[2 << 30] * count, cores=[0, 1],
+        core_busy=[[round(60 + 30 * w) for w in wobbles], [round(40 + 20 * w) for w in wobbles]],
+    )  # fmt: skip
+    return msgspec.structs.replace(made, series=series)
+
+
+def diagnosis() -> Burst:
+    """A burst whose stacks were sampled for 1.5 s."""
+    root = "/home/ana/project"
+    spots = [
+        (Where.FETCH, f"{root}/datasets/coco.py", 41, "CocoDataset.__getitem__", "RandomResizedCrop", 0.52),
+        (Where.FETCH, f"{root}/datasets/coco.py", 38, "CocoDataset.__getitem__", "Image.open", 0.31),
+        (Where.COLLATE, f"{root}/datasets/coco.py", 90, "collate", "", 0.12),
+        (Where.STEP, f"{root}/train.py", 66, "main", "ResNet.forward", 0.6),
+        (Where.MAIN, f"{root}/train.py", 70, "main", "", 0.25),
+    ]
+    hotspots = [
+        Hotspot(where=where, file=file, line=line, function=function, via=via, seconds_share=share, seconds=1.5 * share)
+        for where, file, line, function, via, share in spots
+    ]
+    return msgspec.structs.replace(burst(purpose=Purpose.DIAGNOSIS, start_s=1008.0), hotspots=hotspots)
+
+
+def detailed() -> record.Run:
+    """Everything a page can show: events, samples over time, stacks by line, predictions."""
+    base = with_events()
+    assert base.baseline is not None
+    assert base.proof is not None
+    measured = msgspec.structs.replace(base.baseline, gpu=USER_GPU)
+    guesses = {1: 745.0, 2: 770.0, 3: 798.0, 4: 800.0, 6: 400.0}
+    trials = [msgspec.structs.replace(t, predicted_samples_per_s=guesses.get(t.number)) for t in base.trials]
+    last = base.proof.pairs[-1]
+    pairs = [*base.proof.pairs[:-1], msgspec.structs.replace(last, candidate=sampled(last.candidate))]
+    proved = msgspec.structs.replace(base.proof, pairs=pairs)
+    return msgspec.structs.replace(
+        base, id="20261124-131500-detailed", baseline=sampled(measured), trials=trials, proof=proved,
+        diagnosis=diagnosis(),
+    )  # fmt: skip
+
+
 ALL = {
     "recommended": run, "healthy": healthy, "machine_limit": machine_limit, "storage": storage,
     "slow_samples": slow_samples, "not_proved": not_proved, "interrupted": interrupted,
     "no_loader": no_loader, "script_failed": script_failed, "with_events": with_events,
+    "detailed": detailed,
 }  # fmt: skip

@@ -7,10 +7,13 @@ from gputune.errors import UsageError
 
 
 def test_set_takes_several_values_and_fix_one():
-    assert parse_restrictions(["num_workers=0,4,8"], ["pin_memory=true"]) == {
-        "num_workers": (0, 4, 8),
-        "pin_memory": (True,),
-    }
+    settings, knobs = parse_restrictions(["num_workers=0,4,8"], ["pin_memory=true"])
+    assert settings == {"num_workers": (0, 4, 8), "pin_memory": (True,)}
+    assert knobs == {}
+
+
+def test_a_name_like_no_setting_is_a_knob_whose_values_the_script_knows():
+    assert parse_restrictions(["depth=2,4"], ["cache=true"]) == ({}, {"depth": ("2", "4"), "cache": ("true",)})
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,7 @@ def test_set_takes_several_values_and_fix_one():
     [
         ("num_workers", "a setting needs a value", "example"),
         ("num_worker=4", "there is no setting 'num_worker'", "did you mean num_workers"),
-        ("colour=red", "there is no setting 'colour'", "settings: num_workers"),
+        ("my-colour=red", "there is no setting 'my-colour'", "settings: num_workers"),
         ("num_workers=many", "takes a whole number, not 'many'", "example"),
         ("num_workers=-1", "takes 0 to 1024, not -1", "example"),
         ("pin_memory=perhaps", "takes true or false, not 'perhaps'", "example"),

@@ -7,8 +7,9 @@ from simulator.bench import SimulatedBench
 from simulator.workload import Workload
 
 from gputune import stats
-from gputune.campaign import Campaign, Options
+from gputune.campaign import Campaign
 from gputune.errors import InconclusiveError
+from gputune.options import Options
 from gputune.probes.burst import Infeasible, Purpose
 from gputune.probes.protocol import Environment, Gate, Hello, LoaderSite
 from gputune.probes.settings import Settings

@@ -8,7 +8,7 @@ import run_factory as factory
 
 from gputune import diagnose, hotspots, record
 from gputune.cause import Cause, Severity
-from gputune.probes.burst import Burst, GpuUse, HostUse, Hotspot, Purpose, Stall, StallKind, Where
+from gputune.probes.burst import Burst, GpuUse, HostUse, Hotspot, Purpose, Stall, StallKind, SyncPoint, Where
 from gputune.probes.settings import Settings
 
 TWO = Settings.make(num_workers=2)
@@ -147,3 +147,100 @@ def test_a_script_without_a_loader_gets_its_lines() -> None:
     assert [f.cause for f in found] == [Cause.NO_LOADER] * 2
     assert "80 %" in found[0].sentence
     assert "coco.py:10 (load)" in found[0].place
+
+
+def test_a_validation_that_waits_costs_what_it_waits_and_not_what_its_model_takes() -> None:
+    all_of_it = first(with_stalls(Stall(StallKind.VALIDATION, 1001.0, 0.5, 20, "", 0.05)))[1]
+    waiting = first(with_stalls(Stall(StallKind.VALIDATION, 1001.0, 0.5, 20, "", 0.45)))[1]
+    assert waiting == pytest.approx(0.9 * all_of_it, rel=0.01)
+
+
+def reading(base: Burst, stored_bytes: int, asked_bytes: int) -> Burst:
+    host = msgspec.structs.replace(base.host, read_bytes=stored_bytes, asked_bytes=asked_bytes)
+    return msgspec.structs.replace(base, host=host)
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "length", "cause"),
+    [
+        (400 << 20, 420 << 20, 10_000, Cause.COLD_CACHE),
+        (20 << 20, 420 << 20, 10_000, Cause.STORAGE),
+        (400 << 20, 420 << 20, 900_000_000, Cause.STORAGE),
+        (1 << 10, 2 << 10, 10_000, Cause.STORAGE),
+        (400 << 20, 1 << 20, 10_000, Cause.COLD_CACHE),
+    ],
+    ids=["first pass", "from memory", "larger than memory", "hardly any files", "mapped files"],
+)
+def test_a_cold_page_cache_is_told_from_slow_storage(stored: int, asked: int, length: int, cause: Cause) -> None:
+    base = reading(factory.burst(TWO, service_s=0.2, wait_s=0.06, cpu=0.08), stored, asked)
+    assert first(starved(base, loader=factory.site(settings=TWO, dataset_length=length)))[0] is cause
+
+
+def test_workers_that_mostly_collate_are_told_from_slow_samples() -> None:
+    base = factory.burst(TWO, service_s=0.2, wait_s=0.06)
+    batches = [msgspec.structs.replace(w, fetch_s=0.05, collate_s=0.15) for w in base.workers]
+    cause, _ = first(starved(msgspec.structs.replace(base, workers=batches), loader=factory.site(settings=TWO)))
+    assert cause is Cause.COLLATE
+
+
+def test_scattered_python_between_steps_is_told_from_one_slow_function() -> None:
+    step = spot(Where.STEP, "forward", 0.6)
+    many = [spot(Where.MAIN, f"callback_{k}", 0.04, line=k) for k in range(10)]
+    one = [spot(Where.MAIN, "prepare", 0.4)]
+    scattered = first(fine(diagnosis=msgspec.structs.replace(FINE, hotspots=[step, *many])))
+    single = first(fine(diagnosis=msgspec.structs.replace(FINE, hotspots=[step, *one])))
+    assert (scattered[0], single[0]) == (Cause.PYTHON, Cause.MAIN_CODE)
+    assert scattered[1] == pytest.approx(single[1])
+
+
+def syncing(share: float, utilization: float | None) -> record.Run:
+    point = SyncPoint(file="/home/ana/train.py", line=57, function="main", call="item", count=40, share=share)
+    base = msgspec.structs.replace(FINE, gpu=GpuUse(utilization=utilization))
+    return fine(base, diagnosis=msgspec.structs.replace(FINE, purpose=Purpose.DIAGNOSIS, syncs=[point]))
+
+
+def test_a_wait_for_the_device_is_named_by_line_and_costs_no_more_than_the_device_idles() -> None:
+    found = diagnose.of(syncing(0.5, 70.0))[0]
+    assert (found.cause, found.place.split()[0]) == (Cause.SYNC, "ana/train.py:57")
+    assert found.share == pytest.approx(0.3, abs=0.02)
+    assert first(syncing(0.5, 95.0))[0] is Cause.STEP
+    assert first(syncing(0.005, 40.0))[0] is Cause.STEP
+
+
+def test_a_wait_that_a_few_late_batches_make_is_a_note_and_no_cause() -> None:
+    late = factory.burst(TWO, wait_s=0.0004, step_s=0.04, service_s=0.03)
+    waits = [0.11 if k in (7, 23) else wait for k, wait in enumerate(late.wait_s)]
+    noisy = msgspec.structs.replace(late, wait_s=waits, period_s=[0.04 + wait for wait in waits])
+    found = diagnose.of(fine(noisy))
+    assert found[0].cause is Cause.STEP
+    assert [f.severity for f in found[1:]] == [Severity.NOTE]
+
+
+def test_advice_does_not_name_what_is_in_use() -> None:
+    ordered, free = (Settings.make(num_workers=8, in_order=in_order) for in_order in (True, False))
+    advice = [
+        diagnose.of(starved(factory.burst(s, service_s=0.1, wait_s=0.02, slow_every=10)))[0].advice
+        for s in (ordered, free)
+    ]
+    assert "in_order=False" in advice[0]
+    assert "in_order" not in advice[1]
+    assert advice[1]
+
+
+def growing(burst: Burst, per_1000_bytes: int) -> Burst:
+    consumed = sum(burst.samples) * (burst.end_s - burst.start_s) / sum(burst.period_s)
+    host = msgspec.structs.replace(burst.host, memory_growth_bytes=round(per_1000_bytes * consumed / 1000))
+    return msgspec.structs.replace(burst, host=host)
+
+
+@pytest.mark.parametrize(
+    ("base", "again", "named"), [(900 << 20, 700 << 20, True), (900 << 20, 1 << 20, False), (9 << 20, 9 << 20, False)]
+)
+def test_memory_that_will_run_out_is_noted_where_two_bursts_agree(base: int, again: int, named: bool) -> None:
+    found = diagnose.of(fine(growing(FINE, base), diagnosis=growing(FINE, again)))
+    notes = [f for f in found if f.cause is Cause.MEMORY]
+    assert bool(notes) is named
+    assert found[0].cause is Cause.STEP
+    if notes:
+        assert notes[0].severity is Severity.NOTE
+        assert "700 MiB per 1,000 samples" in notes[0].sentence

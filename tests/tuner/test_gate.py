@@ -16,7 +16,7 @@ from gputune import baseline as baselines
 from gputune import gate, metrics
 from gputune.errors import ExitCode
 from gputune.judging import Verdict
-from gputune.probes.burst import GpuUse, Stall, StallKind
+from gputune.probes.burst import Burst, GpuUse, Infeasible, Stall, StallKind
 from gputune.record import Run
 from gputune.requirement import METRICS, parse, parse_all
 
@@ -155,6 +155,39 @@ def test_a_slow_down_that_a_neighbour_explains_is_not_held_against_the_script() 
     # Nor does one that has nothing to take from a script that mostly sleeps.
     idle = {"other_cores": 2.0, "own_cores": 0.02}
     assert verdict(checks.run(slower=1.15, **idle), "max_regression = 5%", baseline()) is Verdict.FAIL
+
+
+def test_time_spent_in_line_for_a_cpu_is_taken_out_of_both_sides() -> None:
+    beside: dict[str, Any] = {"other_cores": 2.0, "own_cores": 0.0}  # of 8 CPUs
+    limit = "max_regression = 5%"
+    # A fifth longer, and a sixth of the time spent in line: the script is as fast as it was.
+    assert verdict(checks.run(slower=1.2, queued=1 / 6, **beside), limit, baseline(queued=0.0)) is Verdict.PASS
+    assert verdict(checks.run(slower=1.2, queued=0.005, **beside), limit, baseline(queued=0.0)) is Verdict.FAIL
+    # The baseline's own waiting in line is known as well, so that it hides nothing.
+    before = baseline(slower=1.2, queued=1 / 6, **beside)
+    assert before.lost_shares == pytest.approx([1 / 6] * 6)
+    assert verdict(checks.run(queued=0.0), limit, before) is Verdict.PASS
+    assert verdict(checks.run(slower=1.2, queued=0.0), limit, before) is Verdict.FAIL
+
+
+def test_what_shares_a_core_slows_without_making_anyone_stand_in_line() -> None:
+    beside: dict[str, Any] = {"other_cores": 4.0, "own_cores": 1.0, "queued": 0.0}  # of 8 CPUs
+    shared = msgspec.structs.replace(factory.MACHINE, threads_per_core=2)
+    now, limit = checks.run(slower=1.1, machine=shared, **beside), "max_regression = 5%"
+    assert verdict(now, limit, baseline(queued=0.0)) is Verdict.INCONCLUSIVE
+    assert verdict(now, limit, baseline(**beside)) is Verdict.FAIL
+
+
+def test_two_revisions_are_compared_without_what_others_cost_each_of_them() -> None:
+    slow = checks.run(slower=1.2, against=True, queued=1 / 6, other_cores=2.0, own_cores=0.0)
+    quiet = [msgspec.structs.replace(r, against=undelayed(r.against)) for r in slow.rounds]
+    assert verdict(msgspec.structs.replace(slow, rounds=quiet), "max_regression = 5%") is Verdict.PASS
+    assert verdict(slow, "max_regression = 5%") is Verdict.FAIL  # of one side it is not known
+
+
+def undelayed(burst: Burst | Infeasible | None) -> Burst:
+    assert isinstance(burst, Burst)
+    return msgspec.structs.replace(burst, host=msgspec.structs.replace(burst.host, queued_share=0.0))
 
 
 def test_a_baseline_recorded_beside_a_neighbour_does_not_hide_a_regression() -> None:

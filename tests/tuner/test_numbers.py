@@ -33,3 +33,16 @@ def test_sizes_factors_and_plurals() -> None:
     assert numbers.plural(2, "batch") == "2 batches"
     assert numbers.cores(10.97) == "11"
     assert numbers.cores(1.42) == "1.4"
+
+
+@pytest.mark.parametrize(
+    ("spread", "text"),
+    [(0.03, "2.57x"), (0.15, "2.6x (! +-15 %)"), (0.8, "3x (! +-80 %)"), (math.inf, "3x (! spread unknown)")],
+)
+def test_a_ratio_has_no_more_digits_than_its_interval_supports(spread: float, text: str) -> None:
+    assert numbers.times(2.57, spread) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(123_456.0, "120,000"), (98.7, "99"), (7.0, "7"), (math.inf, "?")])
+def test_an_extrapolated_count_has_two_digits(count: float, text: str) -> None:
+    assert numbers.approximate(count) == text

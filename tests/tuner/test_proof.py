@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gputune import proof
-from gputune.probes.burst import Burst, Infeasible, Purpose
+from gputune.probes.burst import Burst, Infeasible, Purpose, Sameness
 from gputune.probes.protocol import LoaderSite
 from gputune.probes.settings import Settings
 from gputune.record import Pair
@@ -96,3 +96,19 @@ def test_every_change_says_what_it_does_to_the_samples(changes, iterable, words)
     user = Settings.make(num_workers=1)
     loader = msgspec.structs.replace(LoaderSite(file="x.py", line=1), iterable=iterable)
     assert words in proof.reproducibility(user, user.replace(**changes), loader)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "words"),
+    [
+        ([Sameness.CONTENT, Sameness.CONTENT], "brought the same values"),
+        ([Sameness.CONTENT, Sameness.INDICES], "checked by index"),
+        ([Sameness.INDICES, Sameness.UNKNOWN], "another random stream"),
+    ],
+)
+def test_the_weakest_evidence_of_the_proof_is_what_is_claimed(evidence, words):
+    bursts = [msgspec.structs.replace(burst(CANDIDATE, 0.1), sameness=known) for known in evidence]
+    known = proof.sameness([Pair(user=burst(USER, 0.1), candidate=candidate) for candidate in bursts])
+    said = proof.reproducibility(USER, CANDIDATE, LoaderSite(file="x.py", line=1), known)
+    assert words in said
+    assert ("checked" in said) == (known is Sameness.INDICES)

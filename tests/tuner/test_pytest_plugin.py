@@ -52,6 +52,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def start(project: Path, *words: str) -> subprocess.Popen[str]:
+    """Start pytest in the project."""
     env = {**os.environ, "XDG_CACHE_HOME": str(project / "cache"), "CUDA_VISIBLE_DEVICES": ""}
     # Named on the command line, so that an installed entry point is not needed; loading it twice would be an error.
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -70,3 +71,13 @@ def test_checks_fail_pass_and_skip_tests_and_wait_for_those_of_another_process(p
     assert "SKIPPED [1] " in second
     assert "inconclusive: gputune check: inconclusive, 1 of 1 check; gpu_util >= 80%" in second
     assert "another gputune campaign" not in first + second
+
+
+def test_checks_of_xdist_workers_wait_for_each_other(project: Path) -> None:
+    process = start(project, "-p", "xdist.plugin", "-n", "2", "--dist", "each", "-k", "slow or fast")
+    said = process.communicate(timeout=220)[0]
+    assert "created: 2/2 workers" in said, said
+    # Each of the two workers ran both: undisturbed, the starved loader fails and the other one passes in either.
+    assert said.count("FAILED test_loader.py::test_slow - Failed: fail         starvation < 10%") == 2, said
+    assert said.count("PASSED test_loader.py::test_fast") == 2, said
+    assert "another gputune campaign" not in said

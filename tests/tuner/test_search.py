@@ -6,11 +6,12 @@ from optuna.storages.journal import JournalFileBackend
 from simulator.bench import true_samples_per_s
 from simulator.workload import Workload
 
-from gputune.planner import Proposal
 from gputune.probes.burst import Burst, Infeasible
 from gputune.probes.settings import Settings
+from gputune.proposal import Proposal
 from gputune.record import Trial
-from gputune.search import JOURNAL_FILE, STUDY_NAME, SearchContext, search
+from gputune.search import SearchContext, search
+from gputune.study import JOURNAL_FILE, STUDY_NAME, Store
 
 DECODE = Workload(name="decode", cpus=8, fetch_cpu_s=0.3, gpu_s=0.08, drift=0.005, user=Settings.make(num_workers=1))
 FEW_CORES = Workload(
@@ -93,7 +94,7 @@ def test_no_time_at_all_still_answers_with_the_users_settings(job):
 
 def test_the_journal_holds_the_users_settings_first_and_every_trial(job, tmp_path):
     bench, known = job(DECODE)
-    found = search(bench, SearchContext(**known, storage_folder=tmp_path))
+    found = search(bench, SearchContext(**known, store=Store(folder=tmp_path)))
     storage = JournalStorage(JournalFileBackend(str(tmp_path / JOURNAL_FILE)))
     trials = optuna.load_study(study_name=STUDY_NAME, storage=storage).trials
     assert trials[0].user_attrs["phase"] == "baseline"

@@ -7,7 +7,7 @@ import pytest
 import run_factory as factory
 
 from gputune import record, verdict
-from gputune.probes.burst import Stall, StallKind
+from gputune.probes.burst import Infeasible, Purpose, Stall, StallKind
 from gputune.probes.settings import Settings
 from gputune.verdict import Cause
 
@@ -101,3 +101,14 @@ def test_a_verdict_has_no_holes_and_survives_storage(name: str) -> None:
     assert "nan" not in words
     assert "None" not in words
     assert "inf" not in words.replace("information", "")
+
+
+def test_a_setting_that_would_change_the_samples_is_named_once_with_what_to_do() -> None:
+    reason = "vetoed: the samples change (3 of 4 batches came with other values): open it in __getitem__"
+    vetoed = [
+        record.Trial(number=number, phase="search", settings=Settings.make(num_workers=number), infeasible=Infeasible(
+            settings=Settings.make(num_workers=number), purpose=Purpose.TRIAL, reason=reason))
+        for number in (2, 4)
+    ]  # fmt: skip
+    caveats = verdict.of(factory.run(trials=vetoed)).caveats
+    assert [text for text in caveats if "vetoed" in text] == [f"num_workers=2 {reason}."]

@@ -31,6 +31,7 @@ VERBS: tuple[tuple[str, str], ...] = (
     ("compare", "Compare"),
     ("list", "List"),
     ("doctor", "Doctor"),
+    ("completion", "Completion"),
 )
 """Module and class of every verb, in the order the help shows them."""
 

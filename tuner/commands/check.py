@@ -169,7 +169,7 @@ def _tell_failure(job: Job, error: GputuneError) -> None:
         return
     from datetime import datetime
 
-    from gputune.record import write_whole
+    from gputune.files import write_whole
     from gputune.report import junit
 
     command = " ".join(job.script.command) if job.script else str(job.stored)

@@ -27,6 +27,15 @@ class Doctor:
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         """Add the verb's options."""
+        parser.description = (
+            "examples:\n"
+            "  gputune doctor\n"
+            "  gputune doctor --json > doctor.json\n\n"
+            "Tells what a script may use here (CPUs, memory, /dev/shm, open files, GPU,\n"
+            "driver), how its files would be protected, and after a ! what to do about\n"
+            "each limit. Put its output into a bug report."
+        )
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.add_argument("--json", action="store_true", help="print the facts as JSON on stdout")
 
     def run(self, arguments: argparse.Namespace) -> int:

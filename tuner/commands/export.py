@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gputune import output, store
 from gputune.errors import ExitCode
 from gputune.export import FORMATS
+
+if TYPE_CHECKING:
+    from gputune.record import Run
 
 EPILOG = "formats:\n" + "\n".join(f"  {row.name:<17} {row.summary}" for row in FORMATS.values())
 
@@ -25,7 +30,9 @@ class Export:
             "  gputune export --format patch | git apply\n"
             "  gputune export last --format yaml -o gputune.yaml\n\n"
             "Only settings proved better than your own are exported; a run without any\n"
-            "exits with 3."
+            "exits with 3. A patch is rehearsed before it is offered: git applies it to a\n"
+            "copy, and the patched script is run and measured for a few seconds in the\n"
+            "sandbox. Nothing of yours changes before you apply it."
         )
         parser.epilog = EPILOG
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -33,6 +40,7 @@ class Export:
                             help="a path, the beginning of an id, or last (default)")  # fmt: skip
         parser.add_argument("--format", choices=list(FORMATS), metavar="FORMAT", default="yaml", help="default: yaml")
         parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout")
+        parser.add_argument("--no-verify", action="store_true", help="offer a patch without rehearsing it")
         output.add_results_dir(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -40,5 +48,19 @@ class Export:
         from gputune import record
 
         run = record.load(store.resolve(arguments.run_reference, arguments.results_dir))
-        output.emit(FORMATS[arguments.format].render(run).encode(), arguments.output)
+        text = FORMATS[arguments.format].render(run)
+        if arguments.format == "patch":
+            text = _offered(run, text, verify=not arguments.no_verify)
+        output.emit(text.encode(), arguments.output)
         return ExitCode.OK
+
+
+def _offered(run: Run, text: str, *, verify: bool) -> str:
+    """Return the patch with what its rehearsal said; without one, say so."""
+    if not verify:
+        return f"# not rehearsed (--no-verify)\n{text}"
+    from gputune.export import patch, rehearsal
+
+    done = rehearsal.rehearse(run, patch.make(run), lambda said: print(f"gputune: {said}", file=sys.stderr))
+    print(f"gputune: {done.said}", file=sys.stderr)
+    return f"# {done.said}\n{text}"

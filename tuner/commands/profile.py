@@ -18,7 +18,9 @@ examples:
 
 The first word that is not one of our options is your script; everything after
 it is passed on to it untouched. Nothing of yours is changed: the script runs in
-its own process and is ended as soon as enough is known.
+its own process and is ended as soon as enough is known. A finished result is
+shown again while script, modules, data files, options, versions and hardware
+are unchanged (--fresh measures anyway).
 """
 
 
@@ -33,52 +35,9 @@ class Profile:
         from gputune.arguments import add_script
 
         parser.epilog = _EXAMPLES
-        add = parser.add_argument
-        add("--budget", type=float, default=90.0, metavar="SECONDS", help="time for bursts (default 90)")
-        add("--no-search", action="store_true", help="only measure: baseline and ceiling")
-        add(
-            "--set",
-            action="append",
-            default=[],
-            metavar="NAME=V,V",
-            help="consider only these values of a setting",
-        )
-        add("--fix", action="append", default=[], metavar="NAME=V", help="hold a setting at one value")
-        add(
-            "--allow",
-            action="append",
-            default=[],
-            metavar="NAME",
-            help="also search a setting that changes the samples' order",
-        )
-        add("--warmup", type=int, metavar="BATCHES", help="discard this many batches before the baseline")
-        add(
-            "--device",
-            default=None,
-            metavar="cuda:N|cpu",
-            help="device to watch (default: the one the script uses)",
-        )
-        add("--seed", type=int, default=0, help="seed of the search (default 0)")
-        add(
-            "--results-dir",
-            type=Path,
-            default=Path("results"),
-            metavar="DIR",
-            help="where runs are kept (default results)",
-        )
-        add("--json", metavar="FILE", help="also write the run as JSON; - for stdout")
-        add(
-            "--allow-writes",
-            action="store_true",
-            help="let the script write for real instead of into a scratch space",
-        )
-        add(
-            "--scratch-limit",
-            default="20G",
-            metavar="SIZE",
-            help="what the script may write there (default 20G)",
-        )
-        add("--quiet", action="store_true", help="no progress, only the report")
+        _add_search(parser)
+        _add_measuring(parser)
+        _add_results(parser)
         add_script(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -93,35 +52,46 @@ class Profile:
             )
         if arguments.warmup is not None and arguments.warmup < 0:
             raise UsageError(f"--warmup {arguments.warmup}: a number of batches is 0 or more", "example: --warmup 20")
-        restrict = parse_restrictions(arguments.set, arguments.fix)
+        restrict, knobs = parse_restrictions(arguments.set, arguments.fix)
         allow = parse_allowed(arguments.allow)
         check_device(arguments.device)
         script = parse(arguments.script, arguments.module)
 
-        from gputune.profiling import Request, profile
+        from gputune.options import Options
+        from gputune.profiling import profile
+        from gputune.request import Request
 
         signal.signal(signal.SIGTERM, _interrupt)
+        options = Options(
+            budget_s=arguments.budget,
+            search=not arguments.no_search,
+            restrict=restrict,
+            knobs=knobs,
+            allow=allow,
+            prefer=arguments.prefer,
+            storage=arguments.storage or "",
+            warmup=arguments.warmup,
+            seed=arguments.seed,
+        )
         request = Request(
             script=script,
             cwd=Path.cwd(),
             results_dir=arguments.results_dir,
-            budget_s=arguments.budget,
-            search=not arguments.no_search,
-            restrict=restrict,
-            allow=allow,
-            warmup=arguments.warmup,
-            seed=arguments.seed,
+            options=options,
             device=arguments.device,
             quiet=arguments.quiet,
             allow_writes=arguments.allow_writes,
             scratch_limit_bytes=parse_size("--scratch-limit", arguments.scratch_limit),
+            resume=arguments.resume,
+            fresh=arguments.fresh,
         )
         outcome = profile(request)
         self._show(outcome, arguments.json)
         return outcome.exit_code
 
     def _show(self, outcome: Any, json_file: str | None) -> None:
-        from gputune.record import dump, write_whole
+        from gputune.files import write_whole
+        from gputune.record import dump
         from gputune.report import console
 
         if outcome.run is None:
@@ -136,3 +106,41 @@ class Profile:
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Let a polite kill end the campaign like Ctrl-C: what is known is saved."""
     raise KeyboardInterrupt
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    """Add what shapes the search."""
+    add = parser.add_argument
+    add("--budget", type=float, default=90.0, metavar="SECONDS", help="time for bursts (default 90)")
+    add("--no-search", action="store_true", help="only measure: baseline and ceiling")
+    add("--set", action="append", default=[], metavar="NAME=V,V", help="consider only these values of a setting")
+    add("--fix", action="append", default=[], metavar="NAME=V", help="hold a setting at one value")
+    allow = "also search a setting that changes the samples' order"
+    add("--allow", action="append", default=[], metavar="NAME", help=allow)
+    prefer = "what a gain may cost: fastest, cheapest or balanced (default)"
+    add("--prefer", choices=("fastest", "balanced", "cheapest"), default="balanced", help=prefer)
+    storage = "share one study with identical machines: postgresql://..., sqlite:///..."
+    add("--storage", metavar="URL", help=storage)
+    add("--seed", type=int, default=0, help="seed of the search (default 0)")
+
+
+def _add_measuring(parser: argparse.ArgumentParser) -> None:
+    """Add how the script is run and watched."""
+    add = parser.add_argument
+    add("--warmup", type=int, metavar="BATCHES", help="discard this many batches before the baseline")
+    device = "device to watch (default: the one the script uses)"
+    add("--device", default=None, metavar="cuda:N|cpu", help=device)
+    writes = "let the script write for real instead of into a scratch space"
+    add("--allow-writes", action="store_true", help=writes)
+    add("--scratch-limit", default="20G", metavar="SIZE", help="what the script may write there (default 20G)")
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    """Add where results go."""
+    add, kept = parser.add_argument, "where runs are kept (default results)"
+    add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help=kept)
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="continue the last run of this command, interrupted")
+    again.add_argument("--fresh", action="store_true", help="measure also where nothing has changed since the last run")
+    add("--json", metavar="FILE", help="also write the run as JSON; - for stdout")
+    add("--quiet", action="store_true", help="no progress, only the report")

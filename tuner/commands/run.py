@@ -40,13 +40,15 @@ class Run:
     def run(self, arguments: argparse.Namespace) -> int:
         """Replace this process by the script, with the settings in its environment."""
         from gputune import applying
-        from gputune.probes import attach
+        from gputune.probes import attach, knob
         from gputune.script import parse
 
         script = parse(arguments.script, arguments.module)
         config = applying.load(arguments.config, arguments.results_dir, script)
         path = applying.store(config)
         env = attach.environment(os.environ, mode="apply", scope=script.scope, config=str(path))
+        if config.knobs:
+            env[knob.VARIABLE] = knob.environment(config.knobs.items())
         obstacle = attach.obstacle(script.argv)
         if obstacle:
             print(f"gputune: nothing is applied to this process itself: {obstacle}", file=sys.stderr)

@@ -7,17 +7,45 @@ import hashlib
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from gputune import config
 from gputune.errors import InconclusiveError
 from gputune.export import callsite, runtime_api, splice
 from gputune.probes.protocol import LoaderSite
+from gputune.probes.settings import Settings
 from gputune.record import Run
 
 INSTALLED = ("site-packages", "dist-packages")
 
 
+class Patch(msgspec.Struct, frozen=True, kw_only=True):
+    """A diff and what it changes."""
+
+    text: str
+    """Comments about what it leaves alone (``git apply`` skips those), then the diff."""
+    root: Path
+    """The folder its paths count from."""
+    path: Path
+    line: int
+    before: bytes
+    after: bytes
+    names: list[str]
+    """The settings it changes; others are named in the comments."""
+    wanted: Settings
+
+
 def render(run: Run) -> str:
-    """Return the diff, preceded by comments about what it leaves alone; ``git apply`` skips those.
+    """Return the diff, not rehearsed.
+
+    Raises:
+        InconclusiveError: nothing is recommended, or the call cannot be edited safely; the message says why.
+    """
+    return make(run).text
+
+
+def make(run: Run) -> Patch:
+    """Return the patch for the loader of a run.
 
     Raises:
         InconclusiveError: nothing is recommended, or the call cannot be edited safely; the message says why.
@@ -37,12 +65,14 @@ def render(run: Run) -> str:
         listed = "; ".join(note.removeprefix("# ") for note in notes)
         raise InconclusiveError(
             f"{site.file}:{site.line} cannot be patched: {listed or 'it has these values already'}",
-            callsite.BY_HAND,
+            f"apply the settings without an edit: gputune run {' '.join(run.command)}",
         )
-    root = _root(path, run)
+    root, after = _root(path, run), splice.apply(source, call, made, wanted)
     header = [f"# gputune run {run.id}; apply with: git -C {root} apply PATCH_FILE", *notes]
-    name = path.relative_to(root).as_posix()
-    return "\n".join(header) + "\n" + diff(data, splice.apply(source, call, made, wanted), name)
+    text = "\n".join(header) + "\n" + diff(data, after, path.relative_to(root).as_posix())
+    return Patch(
+        text=text, root=root, path=path, line=site.line, before=data, after=after, names=made.names, wanted=wanted
+    )
 
 
 def _refuse_libraries(site: LoaderSite) -> None:

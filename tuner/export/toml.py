@@ -19,13 +19,15 @@ def render(run: Run) -> str:
 def text(configuration: config.Config) -> str:
     """Return any configuration as TOML; values that are not set are left out, TOML has no null."""
     document = msgspec.to_builtins(configuration)
-    loaders = document.pop("loaders")
+    loaders, knobs = document.pop("loaders"), document.pop("knobs", {})
     lines = _pairs(document)
     for loader in loaders:
         settings = loader.pop("settings")
         lines += ["", "[[loaders]]", *_pairs(loader), "[loaders.settings]", *_pairs(settings)]
     if not loaders:
         lines.append("loaders = []")
+    if knobs:
+        lines += ["", "[knobs]", *_pairs(knobs)]
     return "\n".join(lines) + "\n"
 
 
@@ -36,7 +38,7 @@ def _pairs(table: dict[str, Any]) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, list):
         return f"[{', '.join(_value(item) for item in value)}]"

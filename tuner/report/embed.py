@@ -7,12 +7,14 @@ import msgspec
 from gputune.probes.burst import Burst
 from gputune.record import Run
 
-MAX_DATA_BYTES = 150_000
-"""Room for the embedded run; with it the page stays under 300 KB."""
 
+def embedded(run: Run, room_bytes: int) -> tuple[str, str]:
+    """Return the run as JSON that is safe inside a script element, and a sentence about what was left out.
 
-def embedded(run: Run) -> tuple[str, str]:
-    """Return the run as JSON that is safe inside a script element, and a sentence about what was left out."""
+    Args:
+        run: what to embed.
+        room_bytes: what it may take.
+    """
     said = "The run is embedded in this page as JSON."
     ways = (
         (_whole, ""),
@@ -20,9 +22,9 @@ def embedded(run: Run) -> tuple[str, str]:
         (_without_series, " Raw series are left out: see run.json."),
     )
     for thin, left_out in ways:
-        data = msgspec.json.encode(thin(run))
-        if len(data) <= MAX_DATA_BYTES:
-            return script_safe(data.decode()), said + left_out
+        data = script_safe(msgspec.json.encode(thin(run)).decode())
+        if len(data.encode()) <= room_bytes:
+            return data, said + left_out
     return "null", "The run is too large to embed: see run.json."
 
 
@@ -40,7 +42,9 @@ def _whole(run: Run) -> Run:
 def _bare(burst: Burst | None) -> Burst | None:
     if burst is None:
         return None
-    return msgspec.structs.replace(burst, period_s=[], wait_s=[], samples=[], ready=[], workers=[], stalls=[])
+    return msgspec.structs.replace(
+        burst, period_s=[], wait_s=[], samples=[], ready=[], workers=[], stalls=[], series=None
+    )
 
 
 def _without_proof_series(run: Run) -> Run:

@@ -1,7 +1,7 @@
 """One self-contained page: no network, light and dark, phone to wide, printable; figures are inline SVG.
 
 The stored run is embedded as JSON (element ``run-data``), without the raw series of trials where the page
-would grow beyond :data:`gputune.report.embed.MAX_DATA_BYTES`. The patch alone is not in the
+would grow beyond :data:`MAX_PAGE_BYTES`. The patch alone is not in the
 run: it is shown when the script still lies where it was measured, else the page says why not.
 """
 
@@ -11,49 +11,61 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+import msgspec
+
 from gputune import config, verdict
 from gputune.errors import InconclusiveError
 from gputune.export import patch, python
 from gputune.numbers import percent, plain_rate, times
-from gputune.probes.burst import Burst
 from gputune.record import Run
 from gputune.report import (
     embed,
     ledger_figure,
+    markup,
     proof_figure,
     service_figure,
     tables,
-    timeline_figure,
+    timeline_section,
     workers_figure,
 )
-from gputune.timeline import measured
+
+MAX_PAGE_BYTES = 295_000
+"""What the embedded run may fill the page up to."""
 
 
 def render(run: Run) -> str:
     """Return the page as text."""
     judged = verdict.of(run)
-    data, thinned = embed.embedded(run)
-    template = Template((files("gputune.report") / "template.html").read_text(encoding="utf-8"))
     sections = [
         _recommendation(run),
         _ledger(run),
         _workers_and_proof(run),
-        _timelines(run),
+        timeline_section.render(run),
+        _by_line(run),
         _service_and_machine(run),
+        _tried(run),
+        _missing(run),
     ]
-    sections += [_tried(run), _missing(run)]
-    return template.substitute(
-        title=escape(f"gputune: {judged.headline}"),
-        tool_version=escape(run.tool_version),
-        created=escape(run.created_at[:16].replace("T", " ")),
-        command=escape(" ".join(run.command)),
-        headline=escape(judged.headline),
-        tiles=_tiles(judged, run),
-        says=_says(judged),
-        body="\n".join(part for part in sections if part),
-        footer=f"Run {escape(run.id)}. {thinned} All is measured unless marked ~ (estimated) or - (not met).",
-        data=data,
-    )
+    parts = {
+        "title": escape(f"gputune: {judged.headline}"),
+        "tool_version": escape(run.tool_version),
+        "created": escape(run.created_at[:16].replace("T", " ")),
+        "command": escape(" ".join(run.command)),
+        "headline": escape(judged.headline),
+        "tiles": _tiles(judged, run),
+        "says": _says(judged),
+        "body": "\n".join(part for part in sections if part),
+        "moments": embed.script_safe(msgspec.json.encode(timeline_section.moments(run)).decode()),
+        "style": _file("style"),
+        "script": _file("script"),
+    }
+    data, thinned = embed.embedded(run, MAX_PAGE_BYTES - sum(len(part.encode()) for part in parts.values()))
+    footer = f"Run {escape(run.id)}. {thinned} All is measured unless marked ~ (estimated) or - (not met)."
+    return Template(_file("template")).substitute(parts, footer=footer, data=data)
+
+
+def _file(name: str) -> str:
+    return (files("gputune.report") / f"{name}.html").read_text(encoding="utf-8")
 
 
 def _tiles(judged: verdict.Verdict, run: Run) -> str:
@@ -82,13 +94,7 @@ def _says(judged: verdict.Verdict) -> str:
     rows += [("Also", f"{f.sentence}{': ' + f.advice if f.advice else ''}") for f in judged.findings]
     rows += [("Note", caveat) for caveat in judged.caveats]
     cells = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in rows if text)
-    return _section("verdict", "Why, and what to do", f'<dl class="says">{cells}</dl>') if cells else ""
-
-
-def _section(identity: str, title: str, body: str, note: str = "") -> str:
-    shown = f'<p class="note">{escape(note)}</p>' if note else ""
-    head = f'<h2 id="h-{identity}">{escape(title)}</h2>'
-    return f'<section aria-labelledby="h-{identity}">{head}{shown}{body}</section>'
+    return markup.section("verdict", "Why, and what to do", f'<dl class="says">{cells}</dl>') if cells else ""
 
 
 def _recommendation(run: Run) -> str:
@@ -104,14 +110,7 @@ def _recommendation(run: Run) -> str:
     commands = "" if refused else f"gputune export {run.id} --format patch | git apply\n"
     blocks.append(("code-run", f"{commands}gputune run {' '.join(run.command)}"))
     note = f"No patch: {refused}." if refused else ""
-    return _section("fix", "Proved settings", "".join(_code(*block) for block in blocks), note)
-
-
-def _code(identity: str, text: str) -> str:
-    return (
-        f'<div class="code"><pre tabindex="0"><code id="{identity}">{escape(text)}</code></pre>'
-        f'<button type="button" data-copy="{identity}" aria-label="Copy this block">Copy</button></div>'
-    )
+    return markup.section("fix", "Proved settings", "".join(markup.code(*block) for block in blocks), note)
 
 
 def _ledger(run: Run) -> str:
@@ -126,7 +125,7 @@ def _ledger(run: Run) -> str:
         body += f"<h3>Before and after ({escape(tables.gain(run))})</h3>"
         body += f"<div class=scroll><table class=narrow>{head}<tbody>{changes}</tbody></table></div>"
     note = "An average step; events are spread over the batches between them. Lengths share one scale."
-    return _section("ledger", "Where the time goes", body, note)
+    return markup.section("ledger", "Where the time goes", body, note)
 
 
 def _change(row: tables.Change) -> str:
@@ -140,6 +139,7 @@ SHAPES = {
     "trial": '<circle class="trial" cx="9" cy="9" r="5"/>',
     "proposed": '<path class="proposed" d="M9 1l8 8l-8 8l-8 -8z"/>',
     "failed": '<path class="failed" d="M4 4l10 10m0 -10l-10 10"/>',
+    "predicted": '<line class="predicted" x1="1" x2="17" y1="9" y2="9"/>',
 }
 _ITEMS = (f'<li><svg viewBox="0 0 18 18" aria-hidden="true">{shape}</svg>{name}</li>' for name, shape in SHAPES.items())
 KEY = f'<ul class="key">{"".join(_ITEMS)}</ul>'
@@ -150,85 +150,53 @@ def _workers_and_proof(run: Run) -> str:
     parts = []
     if drawn := workers_figure.draw(run):
         note = "Cost: seconds of the campaign spent at that number of workers."
-        parts.append(_section("workers", "Throughput over workers", f"<figure>{drawn}</figure>{KEY}", note))
+        parts.append(markup.section("workers", "Throughput over workers", f"<figure>{drawn}</figure>{KEY}", note))
     if run.proof and (drawn := proof_figure.draw(run.proof)):
         note = f"Alternating pairs of yours and the proposed settings. {tables.gain(run)}."
-        parts.append(_section("proof", "Proof", f"<figure>{drawn}</figure>", note))
-    return _side_by_side(parts)
-
-
-def _side_by_side(parts: list[str]) -> str:
-    return f'<div class="pair{" two" if len(parts) > 1 else ""}">{"".join(parts)}</div>' if parts else ""
-
-
-def _timelines(run: Run) -> str:
-    shown = [("yours", run.baseline), ("proposed", tables.after_burst(run))]
-    drawn = [
-        f"<h3>{name}{_utilization(burst)}</h3>{timeline_figure.draw(f'timeline-{name}', name, burst)}"
-        for name, burst in shown
-        if measured(burst)
-    ]
-    if not drawn:
-        return ""
-    met = {stall.kind.value for _, burst in shown if burst for stall in burst.stalls}
-    kinds = [
-        ("line-compute", "step"),
-        ("line-wait", "data wait (struck through)"),
-        ("fetch", "fetch"),
-        ("collate", "collate"),
-    ]
-    kinds += [(f"line-{kind}", kind) for kind in sorted(met)]
-    key = "".join(f'<li><span class="swatch {name}"></span>{text}</li>' for name, text in kinds)
-    buttons = '<span><button type="button" data-zoom="2">Zoom in</button> '
-    buttons += '<button type="button" data-zoom="0.5">Zoom out</button></span>'
-    body = f'<div class="row"><ul class="key">{key}</ul>{buttons}</div>'
-    body += f'<div id="timelines">{"".join(drawn)}</div>'
-    note = "The last steps of one burst; point at a box for its numbers. Worker times are stamped, "
-    note += "steps are laid end to end."
-    return _section("timeline", "Timeline", body, note)
-
-
-def _utilization(burst: Burst) -> str:
-    used = burst.gpu.utilization
-    return "" if used is None else f' <span class="quiet">GPU busy {used:.0f} % of the burst on average</span>'
+        parts.append(markup.section("proof", "Proof", f"<figure>{drawn}</figure>", note))
+    return markup.side_by_side(parts)
 
 
 def _service_and_machine(run: Run) -> str:
     parts = []
     if drawn := service_figure.draw(run):
         parts.append(
-            _section("service", "Time to make one batch", f"<figure>{drawn}</figure>", service_figure.describe(run))
+            markup.section(
+                "service", "Time to make one batch", f"<figure>{drawn}</figure>", service_figure.describe(run)
+            )
         )
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in tables.machine(run))
     limits = f'<dl class="facts">{rows}</dl>'
-    parts.append(_section("machine", "This machine's limits", limits))
-    return _side_by_side(parts)
+    parts.append(markup.section("machine", "This machine's limits", limits))
+    return markup.side_by_side(parts)
+
+
+def _by_line(run: Run) -> str:
+    parts = []
+    for number, (title, places) in enumerate(tables.by_line(run, most=8)):
+        heads = (("", ""), ("share", "num"), ("where", ""))
+        rows = [markup.share_row(place.share, place.shown) for place in places]
+        parts.append(markup.section(f"lines-{number}", title, markup.table(title, heads, rows)))
+    return markup.side_by_side(parts)
 
 
 def _tried(run: Run) -> str:
     rows = tables.tried(run)
     if len(rows) < 2:
         return ""
-    body = "".join(
+    body = (
         f'<tr><th scope="row">{escape(row.number)}</th><td><code>{escape(row.settings)}</code></td>'
-        + "".join(f'<td class="num">{escape(cell)}</td>' for cell in (row.rate, row.wait, row.cost))
+        + "".join(f'<td class="num">{escape(cell)}</td>' for cell in (row.predicted, row.rate, row.wait, row.cost))
         + f'<td class="quiet">{escape(row.note)}</td></tr>'
         for row in rows
     )
-    names = (
-        ("#", ""),
-        ("settings", ""),
-        ("samples/s", "num"),
-        ("data wait", "num"),
-        ("cost", "num"),
-        ("why", ""),
-    )
-    head = "".join(f'<th scope="col" class="{side}">{name}</th>' for name, side in names)
-    table = '<div class="scroll" tabindex="0" role="group" aria-label="What was tried">'
-    table += f"<table><thead><tr>{head}</tr></thead>"
-    return _section("tried", "What was tried", f"{table}<tbody>{body}</tbody></table></div>")
+    heads = (
+        ("#", ""), ("settings", ""), ("predicted", "num"), ("samples/s", "num"), ("data wait", "num"),
+        ("cost", "num"), ("why", ""),
+    )  # fmt: skip
+    return markup.section("tried", "What was tried", markup.table("What was tried", heads, body))
 
 
 def _missing(run: Run) -> str:
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in run.missing)
-    return _section("missing", "Not measured", f'<ul class="plain">{items}</ul>') if items else ""
+    return markup.section("missing", "Not measured", f'<ul class="plain">{items}</ul>') if items else ""

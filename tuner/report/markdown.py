@@ -19,7 +19,7 @@ def render(run: Run) -> str:
         heading = ("", "yours", "proposed", f"{tables.gain(run)}")
         body = [(row.name, row.before, row.after, "changed" if row.changed else "") for row in rows]
         parts.append(table(heading, body, "lrrl"))
-    parts += [_ledger(run), _tried(run)]
+    parts += [_ledger(run), *_by_line(run), _tried(run)]
     if run.missing:
         parts.append("Not measured:\n\n" + "\n".join(f"- {escape(sentence)}" for sentence in run.missing))
     if judged.next_commands:
@@ -59,12 +59,20 @@ def _numbers(entry: ledger.Entry) -> tuple[str, str]:
     return percent(entry.share), seconds(entry.step_s)
 
 
+def _by_line(run: Run) -> list[str]:
+    heading = ("share", "where")
+    return [
+        _details(title, table(heading, [(percent(place.share), place.shown) for place in places], "rl"))
+        for title, places in tables.by_line(run)
+    ]
+
+
 def _tried(run: Run) -> str:
-    rows = [(r.number, r.settings, r.rate, r.wait, r.cost, r.note) for r in tables.tried(run)]
+    rows = [(r.number, r.settings, r.predicted, r.rate, r.wait, r.cost, r.note) for r in tables.tried(run)]
     if len(rows) < 2:
         return ""
-    heading = ("#", "settings", "samples/s", "data wait", "cost", "why")
-    return _details("What was tried", table(heading, rows, "llrrrl"))
+    heading = ("#", "settings", "predicted", "samples/s", "data wait", "cost", "why")
+    return _details("What was tried", table(heading, rows, "llrrrrl"))
 
 
 def _details(summary: str, body: str) -> str:

@@ -35,6 +35,8 @@ class Tried(msgspec.Struct, frozen=True):
 
     number: str
     settings: str
+    predicted: str
+    """What the search expected before it was measured, samples/s."""
     rate: str
     wait: str
     cost: str
@@ -118,20 +120,22 @@ def tried(run: Run) -> list[Tried]:
     for name, burst in (("yours", run.baseline), ("ceiling", run.ceiling)):
         if measured(burst):
             settings = described.shown(burst.settings, user) if name == "yours" else "data is free"
-            rows.append(Tried(name, settings, _rate(burst), _wait(burst), seconds(cost_s(burst)), ""))
+            rows.append(Tried(name, settings, "", _rate(burst), _wait(burst), seconds(cost_s(burst)), ""))
     rows.extend(_tried(trial, user) for trial in run.trials)
     return rows
 
 
 def _tried(trial: Trial, user: Settings) -> Tried:
     settings, number = described.shown(trial.settings, user), str(trial.number)
+    expected = trial.predicted_samples_per_s
+    predicted = NONE if expected is None else plain_rate(expected)
     if measured(trial.burst):
         note = f"{trial.why} (ended early: losing)" if trial.burst.abandoned else trial.why
         burst = trial.burst
-        return Tried(number, settings, _rate(burst), _wait(burst), seconds(cost_s(burst)), note)
+        return Tried(number, settings, predicted, _rate(burst), _wait(burst), seconds(cost_s(burst)), note)
     reason = trial.infeasible.reason if trial.infeasible else "no batch was measured"
     cost = seconds(trial.infeasible.cost_s) if trial.infeasible else NONE
-    return Tried(number, settings, NONE, NONE, cost, f"failed: {reason}")
+    return Tried(number, settings, predicted, NONE, NONE, cost, f"failed: {reason}")
 
 
 def cost_s(burst: Burst) -> float:

@@ -1,108 +1,109 @@
-"""The end of a burst on one time axis: steps, waits, events, what lay ready, each worker. Zooms by script."""
+"""A burst on one time axis: steps, waits, events, what lay ready, GPU, each core, each worker.
+
+Drawn as SVG, complete without script. The page's script adds zoom, and a cursor (pointer or arrow keys) that reads
+every lane at one moment from the numbers that :func:`numbers` gives.
+"""
 
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 from gputune.numbers import seconds
 from gputune.probes.burst import Burst
+from gputune.report import lanes as lane_maker
 from gputune.report import svg
-from gputune.timeline import Step, steps
+from gputune.report.lanes import Lane, Timeline
 
-WIDTH, LANE, GAP = 1000, 20, 5
-MAX_STEPS = 24
-MAX_WORKERS = 12
-"""Lanes beyond are left out and counted: the page stays small."""
-Box = tuple[float, float, str, str]
-"""Start, duration, class and tooltip of one box in a lane."""
+WIDTH = 10_000
+"""Units of the time axis: fine enough for integers at every zoom."""
+LANE, CORE, GAP = 20, 13, 5
+LEAST_EVENT = 14
+"""Units that an event is wide at least, so that a short checkpoint is seen."""
 
 
 def draw(identity: str, name: str, burst: Burst) -> str:
-    """Return labels and picture of the last steps of a burst, as HTML."""
-    numbered = list(enumerate(steps(burst)))[-MAX_STEPS:]
-    start_s, end_s = (numbered[0][1].start_s, numbered[-1][1].end_s) if numbered else (0.0, 0.0)
-    if end_s <= start_s:
+    """Return labels and picture of a burst, as HTML; nothing when it holds no step."""
+    made = lane_maker.of(burst)
+    if made is None:
         return ""
-    lanes = [("training thread", _main(numbered))]
-    events = [
-        (s.start_s, s.duration_s, f"line-{s.kind.value}", f"{s.kind.value} {seconds(s.duration_s)}")
-        for s in burst.stalls
-    ]
-    if events := [event for event in events if event[0] + event[1] > start_s]:
-        lanes.append(("events", events))
-    if burst.settings.num_workers and any(
-        burst.ready[number] >= 0 for number, _ in numbered if number < len(burst.ready)
-    ):
-        lanes.append(("batches ready", _ready(burst, numbered)))
-    lanes += _workers(burst, start_s, end_s)
-    parts = [_box(box, row, start_s, end_s) for row, (_, boxes) in enumerate(lanes) for box in boxes if box[0] < end_s]
-    height = len(lanes) * (LANE + GAP)
-    said = f"{len(numbered)} steps over {seconds(end_s - start_s)}: " + ", ".join(label for label, _ in lanes)
-    drawn = svg.figure(identity, f"Timeline, {name}", said, WIDTH, height, parts)
-    drawn = drawn.replace("<svg ", '<svg preserveAspectRatio="none" ', 1)
-    labels = "".join(f"<span>{escape(label)}</span>" for label, _ in lanes)
-    about = f"Timeline, {escape(name)}, scrolls sideways"
+    parts, labels, y = [], [], 0
+    for lane in made.lanes:
+        height = CORE if lane.kind == "core" else LANE
+        parts.append(_levels(lane, made, y, height) if lane.levels else _boxes(lane, made, y, height))
+        labels.append(f'<span style="height:{height + GAP}px">{escape(lane.name)}</span>')
+        y += height + GAP
+    names = ", ".join(lane.name for lane in made.lanes)
+    said = f"{made.steps} steps over {seconds(made.end_s - made.start_s)}: {names}"
+    drawn = svg.figure(identity, f"Timeline, {name}", said, WIDTH, y, parts)
+    drawn = drawn.replace("<svg ", f'<svg preserveAspectRatio="none" style="height:{y}px" ', 1)
+    about = f"Timeline, {escape(name)}: arrow keys move the cursor, plus and minus zoom"
     return (
-        f'<div class="lanes" style="--lanes:{len(lanes)}">'
-        f'<div class="lane-names" aria-hidden="true">{labels}</div>'
+        f'<div class="lanes" data-lanes="{identity}">'
+        f'<div class="lane-names" aria-hidden="true">{"".join(labels)}</div>'
         f'<div class="lane-scroll" tabindex="0" role="group" aria-label="{about}">'
-        f'<div class="lane-area">{drawn}{_axis(end_s - start_s)}</div></div></div>'
+        f'<div class="lane-area">{drawn}<div class="cursor" hidden></div>{_axis(made.end_s - made.start_s)}</div></div>'
+        f'<output class="reading" aria-live="polite">{_how_much(made)}</output></div>'
     )
 
 
-def _main(numbered: list[tuple[int, Step]]) -> list[Box]:
-    boxes: list[Box] = []
-    for number, step in numbered:
-        busy_s, wait_s = step.wait_from_s - step.start_s, step.end_s - step.wait_from_s
-        boxes.append((step.start_s, busy_s, "line-compute", f"step {number}: {seconds(busy_s)}"))
-        boxes.append((step.wait_from_s, wait_s, "line-wait", f"waits for batch {number + 1}: {seconds(wait_s)}"))
-    return boxes
+def _how_much(made: Timeline) -> str:
+    merged = f"; one box stands for {made.merged} steps" if made.merged > 1 else ""
+    return f"{made.steps} steps in {seconds(made.end_s - made.start_s)}{merged}."
 
 
-def _ready(burst: Burst, numbered: list[tuple[int, Step]]) -> list[Box]:
-    boxes: list[Box] = []
-    for number, step in numbered:
-        count = burst.ready[number] if number < len(burst.ready) else -1
-        if count >= 0:
-            level = f"ready ready-{min(4, count)}"
-            boxes.append((step.start_s, step.end_s - step.start_s, level, f"{count} ready before batch {number + 1}"))
-    return boxes
+def numbers(identity: str, burst: Burst) -> dict[str, Any]:
+    """Return what the cursor reads: for each lane ``[start, end, text]``, times in seconds from the left edge."""
+    made = lane_maker.of(burst)
+    if made is None:
+        return {}
+    rows = []
+    for lane in made.lanes:
+        spans = [(box.start_s, box.end_s, box.about) for box in lane.boxes]
+        spans += [(level.start_s, level.end_s, level.about) for level in lane.levels]
+        shown = [
+            [round(start - made.start_s, 4), round(end - made.start_s, 4), about]
+            for start, end, about in spans
+            if end > made.start_s and start < made.end_s
+        ]
+        rows.append({"name": lane.name, "spans": shown})
+    return {identity: {"length_s": round(made.end_s - made.start_s, 4), "lanes": rows}}
 
 
-def _workers(burst: Burst, start_s: float, end_s: float) -> list[tuple[str, list[Box]]]:
-    lanes: dict[int, list[Box]] = {}
-    for batch in burst.workers:
-        if batch.start_s + batch.fetch_s + batch.collate_s > start_s and batch.start_s < end_s:
-            about = f"fetch {seconds(batch.fetch_s)}, {seconds(batch.cpu_s)} of CPU"
-            boxes = lanes.setdefault(batch.worker, [])
-            boxes.append((batch.start_s, batch.fetch_s, "fetch", about))
-            boxes.append(
-                (
-                    batch.start_s + batch.fetch_s,
-                    batch.collate_s,
-                    "collate",
-                    f"collate {seconds(batch.collate_s)}",
-                )
-            )
-    shown = sorted(lanes)[:MAX_WORKERS]
-    named = [(f"worker {lane}" if burst.settings.num_workers else "loading", lanes[lane]) for lane in shown]
-    left_out = len(lanes) - len(shown)
-    return named if not left_out else [*named[:-1], (f"{named[-1][0]} (+{left_out})", named[-1][1])]
+def _x(at_s: float, made: Timeline) -> int:
+    return round(min(1.0, max(0.0, (at_s - made.start_s) / (made.end_s - made.start_s))) * WIDTH)
 
 
-def _box(box: Box, row: int, start_s: float, end_s: float) -> str:
-    scale = WIDTH / (end_s - start_s)
-    left, right = max(0.0, (box[0] - start_s) * scale), min(float(WIDTH), (box[0] + box[1] - start_s) * scale)
-    if right <= 0 or left >= WIDTH:
-        return ""
-    width = max(0.3, right - left - 0.3)
-    rect = svg.tag("rect", svg.title(box[3]), x=left, y=row * (LANE + GAP), width=width, height=LANE, class_=box[2])
-    if box[2] != "line-wait":
-        return rect
-    # A line across tells waiting from computing without colour.
-    return rect + svg.tag(
-        "rect", x=left, y=row * (LANE + GAP) + LANE / 2 - 1, width=width, height=2, class_="wait-mark"
-    )
+def _boxes(lane: Lane, made: Timeline, y: int, height: int) -> str:
+    """Return one path a kind: boxes of one colour need no element each."""
+    paths: dict[str, list[str]] = {}
+    marks: list[str] = []
+    for box in lane.boxes:
+        left, right = _x(box.start_s, made), _x(box.end_s, made)
+        if lane.name == "events":
+            right = min(WIDTH, max(right, left + LEAST_EVENT))
+        if right > left:
+            paths.setdefault(box.kind, []).append(f"M{left} {y}h{right - left}v{height}h-{right - left}z")
+            if box.kind == "line-wait":  # a line across tells waiting from computing without colour
+                marks.append(f"M{left} {y + height // 2 - 1}h{right - left}v2h-{right - left}z")
+    drawn = "".join(svg.tag("path", d="".join(parts), class_=kind) for kind, parts in paths.items())
+    return drawn + (svg.tag("path", d="".join(marks), class_="wait-mark") if marks else "")
+
+
+def _levels(lane: Lane, made: Timeline, y: int, height: int) -> str:
+    """Return the area under the levels on a faint ground, so that nothing and not read look different."""
+    base, parts, ground = y + height, [], []
+    for level in lane.levels:
+        left, right = _x(level.start_s, made), _x(level.end_s, made)
+        if level.value is None or right <= left:
+            continue
+        ground.append(f"M{left} {y}h{right - left}v{height}h-{right - left}z")
+        rise = min(1.0, max(0.0, level.value / lane.top)) * height
+        if rise > 0:
+            up = svg.number(rise)
+            parts.append(f"M{left} {base}v-{up}h{right - left}v{up}z")
+    drawn = svg.tag("path", d="".join(ground), class_="ground") if ground else ""
+    return drawn + (svg.tag("path", d="".join(parts), class_=f"level-{lane.kind}") if parts else "")
 
 
 def _axis(length_s: float) -> str:

@@ -25,14 +25,19 @@ Event = dict[str, Any]
 def render(run: Run) -> bytes:
     """Return the trace of every burst, one process each, as gzip-compressed trace event JSON."""
     bursts = named_bursts(run)
-    origin_s = min((burst.start_s for _, burst in bursts), default=0.0)
+    # Batches that lay ready when a burst began were fetched before it.
+    origin_s = min((at_s for _, burst in bursts for at_s in _starts(burst)), default=0.0)
     events = [event for pid, (name, burst) in enumerate(bursts, 1) for event in _burst(pid, name, burst, origin_s)]
     document = {
         "traceEvents": events,
         "displayTimeUnit": "ms",
         "otherData": {"run": run.id, "tool": f"gputune {run.tool_version}", "command": " ".join(run.command)},
     }
-    return gzip.compress(msgspec.json.encode(document), mtime=0)
+    return gzip.compress(msgspec.json.encode(document), compresslevel=5, mtime=0)
+
+
+def _starts(burst: Burst) -> list[float]:
+    return [burst.start_s, *(batch.start_s for batch in burst.workers), *(stall.start_s for stall in burst.stalls)]
 
 
 def named_bursts(run: Run) -> list[tuple[str, Burst]]:
@@ -95,16 +100,37 @@ def _workers(pid: int, burst: Burst, origin_s: float) -> list[Event]:
 
 
 def _counters(pid: int, burst: Burst, origin_s: float) -> list[Event]:
-    """Return counters that hold a burst's mean from its start to its end; single samples are not stored."""
-    values = {
-        "GPU utilisation, mean (%)": burst.gpu.utilization,
-        "GPU power, mean (W)": burst.gpu.power_w,
-        "CPU cores busy, mean": burst.host.cpu_cores,
-    }
-    events = []
-    for name, value in values.items():
-        for at_s, shown in ((burst.start_s, value), (burst.end_s, 0.0)):
-            if value is not None:
-                ts = round((at_s - origin_s) * 1e6, 3)
-                events.append({"ph": "C", "pid": pid, "tid": 0, "name": name, "ts": ts, "args": {"value": shown}})
-    return events
+    """Return GPU, CPU and memory over time; a burst without samples has their means from its start to its end."""
+    series, gpu, host = burst.series, burst.gpu, burst.host
+    held: dict[str, list[tuple[float, float | None]]] = {"GPU power, mean (W)": _mean(burst, gpu.power_w)}
+    if series is None or not series.t_s:
+        held["GPU utilisation, mean (%)"] = _mean(burst, gpu.utilization)
+        held["CPU cores busy, mean"] = _mean(burst, host.cpu_cores)
+    else:
+        # A counter holds from its stamp on; a sample is about the time that ends with it.
+        starts = [series.start_s, *series.t_s[:-1]]
+        held["GPU utilisation (%)"] = list(zip(starts, series.gpu_utilization, strict=True))
+        held["CPU cores busy"] = list(zip(starts, series.cpu_cores, strict=True))
+        for core, row in zip(series.cores, series.core_busy, strict=True):
+            held[f"core {core} (%)"] = list(zip(starts, row, strict=True))
+        held["memory (MiB)"] = [
+            (at_s, None if size is None else size / 2**20) for at_s, size in zip(starts, series.rss_bytes, strict=True)
+        ]
+    depth: list[tuple[float, float | None]]
+    depth = [(step.end_s, float(ready)) for step, ready in zip(steps(burst), burst.ready, strict=False) if ready >= 0]
+    held["batches ready"] = depth
+    return [
+        {"ph": "C", "pid": pid, "tid": 0, "name": name, "ts": _microseconds(at_s - origin_s), "args": {"value": value}}
+        for name, points in held.items()
+        for at_s, value in points
+        if value is not None
+    ]
+
+
+def _mean(burst: Burst, value: float | None) -> list[tuple[float, float | None]]:
+    return [] if value is None else [(burst.start_s, value), (burst.end_s, 0.0)]
+
+
+def _microseconds(at_s: float) -> float:
+    """Return a moment in the unit of the format; nothing lies before the first burst."""
+    return round(max(0.0, at_s) * 1e6, 3)

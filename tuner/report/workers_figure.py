@@ -24,6 +24,8 @@ class Point(msgspec.Struct, frozen=True):
     """``user``, ``trial``, ``proposed`` or ``failed``; each has its own shape."""
     label: str
     cost_s: float
+    predicted: float | None = None
+    """What the search expected, samples/s."""
 
 
 def points(run: Run) -> list[Point]:
@@ -40,7 +42,8 @@ def points(run: Run) -> list[Point]:
         if measured(trial.burst):
             kind = "proposed" if trial.settings == chosen else "trial"
             cost_s, rate = tables.cost_s(trial.burst), stats.samples_per_s(trial.burst)
-            found.append(Point(trial.settings.num_workers, rate, kind, name, cost_s))
+            expected = trial.predicted_samples_per_s
+            found.append(Point(trial.settings.num_workers, rate, kind, name, cost_s, expected))
         elif trial.infeasible:
             label, cost_s = f"{name}: {trial.infeasible.reason}", trial.infeasible.cost_s
             found.append(Point(trial.settings.num_workers, None, "failed", label, cost_s))
@@ -53,10 +56,11 @@ def draw(run: Run) -> str:
     if len(found) < 2 or not any(point.samples_per_s for point in found):
         return ""
     ceiling = stats.samples_per_s(run.ceiling) if measured(run.ceiling) else None
-    top = 1.12 * max([point.samples_per_s or 0.0 for point in found] + [ceiling or 0.0])
+    top = 1.12 * max([max(p.samples_per_s or 0.0, p.predicted or 0.0) for p in found] + [ceiling or 0.0])
     counts = sorted({point.workers for point in found})
     columns = {n: LEFT + (i + 0.5) * (WIDTH - LEFT - RIGHT) / len(counts) for i, n in enumerate(counts)}
     parts = _axes(top, columns, found) + _ceiling(ceiling, top) + _best_line(found, columns, top)
+    parts += [_predicted(point, columns[point.workers], top) for point in found if point.predicted]
     # The proposed settings are drawn last so that nothing covers them.
     parts += [_mark(point, columns[point.workers], top) for point in sorted(found, key=_layer)]
     said = "; ".join(f"{p.label} {plain_rate(p.samples_per_s) if p.samples_per_s else 'failed'}" for p in found)
@@ -102,6 +106,12 @@ def _best_line(found: list[Point], columns: dict[int, float], top: float) -> lis
             best[point.workers] = max(best.get(point.workers, 0.0), point.samples_per_s)
     path = " ".join(f"{svg.number(columns[n])},{svg.number(_y(best[n], top))}" for n in sorted(best))
     return [svg.tag("polyline", points=path, class_="trend")]
+
+
+def _predicted(point: Point, x: float, top: float) -> str:
+    y = _y(point.predicted or 0.0, top)
+    about = svg.title(f"{point.label}: predicted {plain_rate(point.predicted or 0.0)} samples/s")
+    return svg.tag("g", about + svg.tag("line", x1=x - 13, x2=x + 13, y1=y, y2=y, class_="predicted"))
 
 
 def _mark(point: Point, x: float, top: float) -> str:

@@ -77,10 +77,15 @@ class _Wrapped:
             print(f"gputune: cannot attach: {type(error).__name__}: {error}", file=sys.stderr)
 
 
-def _is_helper_process() -> bool:
-    """Whether this interpreter serves multiprocessing (spawned worker, fork server, resource tracker)."""
+def _is_helper_process(scope: str) -> bool:
+    """Whether this interpreter serves multiprocessing (loader worker, fork server, resource tracker).
+
+    One that was spawned to train is told so by its scope.
+    """
     arguments = sys.orig_argv
-    return "-c" in arguments[:-1] and arguments[arguments.index("-c") + 1].startswith("from multiprocessing")
+    code = arguments[arguments.index("-c") + 1] if "-c" in arguments[:-1] else ""
+    trains = scope == "child" and code.startswith("from multiprocessing.spawn")
+    return code.startswith("from multiprocessing") and not trains
 
 
 def _arm() -> None:
@@ -91,9 +96,9 @@ def _arm() -> None:
     names = ("GPUTUNE_MODE", "GPUTUNE_SCOPE", "GPUTUNE_CHANNEL", "GPUTUNE_CONFIG")
     mode, scope, channel, config = (os.environ.get(name, "") for name in names)
     off = os.environ.get("GPUTUNE_DISABLE") == "1"
-    if scope == "self":
+    if scope != "tree":
         _restore_environment(here, names)
-    if mode in ("probe", "apply") and not off and not _is_helper_process():
+    if mode in ("probe", "apply") and not off and not _is_helper_process(scope):
         after_import(TRIGGER, lambda module: _wake(module, mode, scope, channel, config))
 
 
@@ -121,7 +126,7 @@ def _wake(dataloader: "ModuleType", mode: str, scope: str, channel: str, config:
             f"install it there: {sys.executable} -m pip install gputune"
         )
         print(f"gputune: cannot attach: {reason}", file=sys.stderr)
-        if scope == "self":
+        if scope != "tree":
             _tell_tuner(channel, reason)
         return
     wake.start(dataloader, mode=mode, scope=scope, channel=channel, config=config, after_import=after_import)
@@ -130,7 +135,7 @@ def _wake(dataloader: "ModuleType", mode: str, scope: str, channel: str, config:
 def _tell_tuner(channel: str, reason: str) -> None:
     """Send ``gputune.probes.protocol.Trouble``, spelled by hand: there is no msgspec here."""
     try:
-        _, _, _, fd, inode = map(int, channel.split(":"))
+        fd, inode = map(int, channel.split(":")[3:5])
         if os.fstat(fd).st_ino != inode:
             return
         text = reason.encode()[:60_000]

@@ -9,6 +9,7 @@ from gputune.probes.protocol import Length, Measure, Measured
 from gputune.probes.settings import Settings
 from gputune.probes.target import TargetGone
 
+SERVED = pytest.param(1, "forkserver", marks=pytest.mark.heavy)
 LENGTH = Length(warmup_batches=1, min_batches=6, min_s=0.8, max_s=3.0, precision=10.0)
 
 
@@ -24,7 +25,10 @@ def share(burst, where, function):
     return sum(h.seconds_share for h in burst.hotspots if h.where is where and h.function == function)
 
 
-@pytest.mark.parametrize(("workers", "method"), [(0, "fork"), (1, "fork"), (1, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "method"),
+    [(0, "fork"), (1, "fork"), pytest.param(1, "forkserver", marks=pytest.mark.heavy), (1, "spawn")],
+)
 def test_the_slow_transform_and_the_work_on_the_training_thread_are_named(conduct, workers, method):
     burst = diagnose(conduct("hot.py", workers, method))
     assert share(burst, Where.FETCH, "burn") > 0.6
@@ -65,3 +69,48 @@ def test_a_persistent_loader_that_nobody_holds_survives_being_conducted(conduct)
     assert conducted.burst().period_s
     assert conducted.burst(num_workers=2).period_s
     assert conducted.burst(num_workers=0).period_s
+
+
+LIBRARY = """
+import time
+
+
+def burn(cpu_s):
+    end = time.thread_time() + cpu_s
+    while time.thread_time() < end:
+        sum(range(100))
+
+
+class Compose:
+    def __init__(self, transforms):
+        self.transforms = transforms
+
+    def __call__(self, x):
+        for t in self.transforms:
+            x = t(x)
+        return x
+
+
+class Resize:
+    def __call__(self, x):
+        burn(0.004)
+        return x
+
+
+class Flip:
+    def __call__(self, x):
+        burn(0.0002)
+        return x.flip(0)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("forkserver", marks=pytest.mark.heavy)])
+def test_of_an_installed_librarys_pipeline_the_costly_transform_is_named(conduct, tmp_path, method):
+    package = tmp_path / "site-packages" / "shapevision"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(LIBRARY)
+    burst = diagnose(conduct("composed.py", package.parent, method))
+    loading = [h for h in burst.hotspots if h.where is Where.FETCH]
+    assert sum(h.seconds_share for h in loading if h.via == "Resize") > 0.6
+    (place,) = {(h.function, h.file.rsplit("/", 1)[-1]) for h in loading if h.via == "Resize"}
+    assert place == ("Pictures.__getitem__", "composed.py")

@@ -10,6 +10,7 @@ from gputune import stats
 from gputune.probes.burst import StallKind
 from gputune.probes.protocol import Length
 
+HEAVY = pytest.mark.heavy
 STEADY = Length(warmup_batches=2, min_batches=30, min_s=0.8, max_s=4.0, precision=0.05)
 
 
@@ -58,6 +59,20 @@ def test_workers_are_timed_inside_and_told_waiting_from_computing(conduct):
         share = stats.cpu_share(burst)
         assert share is not None
         assert share < 0.5
+
+
+@pytest.mark.parametrize("method", ["fork", *(pytest.param(m, marks=HEAVY) for m in ("forkserver", "spawn"))])
+def test_workers_of_every_start_method_stamp_each_batch_with_wall_and_cpu_time(conduct, method):
+    burst = conduct("hot.py", 2, method).burst(length=Length(min_batches=12, min_s=0.0, precision=10.0))
+    assert {batch.worker for batch in burst.workers} == {0, 1}
+    assert len(burst.workers) >= len(burst.period_s) // 2
+    assert burst.batch_bytes == 4 * 8 * 4
+    for batch in burst.workers:
+        # Four samples that compute for 2 ms each; on a busy machine wall time is longer, CPU time is not.
+        assert 0.008 <= batch.cpu_s <= batch.fetch_s + batch.collate_s + 0.001
+        assert batch.collate_s > 0
+        assert batch.idle_s >= 0
+        assert batch.process_cpu_s >= 0.9 * batch.cpu_s
 
 
 def test_validation_and_checkpoints_are_told_from_training(conduct, tmp_path):

@@ -28,6 +28,20 @@ def test_energy_grows_by_power_times_time_in_joules(scenario: Scenario) -> None:
     assert watts == pytest.approx(400, rel=0.2)
 
 
+def test_traffic_on_the_bus_grows_by_rate_times_time_in_each_direction(scenario: Scenario) -> None:
+    first, second = scenario("pcie_rx 800", "pcie_tx 50", reads=2, interval_s=0.3)["readings"]
+    elapsed_s = second["time_s"] - first["time_s"]
+    for counter, megabytes in (("pcie_received_bytes", 800), ("pcie_sent_bytes", 50)):
+        assert (second[counter] - first[counter]) / elapsed_s == pytest.approx(megabytes * 1e6, rel=0.2)
+
+
+def test_a_card_that_does_not_count_its_traffic_says_so_and_reads_all_else(scenario: Scenario) -> None:
+    seen = scenario("err_pcie 3")
+    assert seen["gaps"]["PCIe traffic"] == "this card or driver does not count it"
+    assert seen["readings"][0]["pcie_received_bytes"] is None
+    assert seen["readings"][0]["utilization"] == 42.0
+
+
 def test_the_drivers_own_samples_come_once_and_on_the_monotonic_clock(scenario: Scenario) -> None:
     seen = scenario("sample 63", "period_us 20000", reads=3, interval_s=0.2)
     samples = [sample for reading in seen["readings"] for sample in reading["utilization_samples"]]

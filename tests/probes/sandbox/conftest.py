@@ -1,68 +1,19 @@
 """A project worth protecting, a picture of it, and a way to run commands in the sandbox as anybody."""
 
-import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import torch
+from project_tree import NOBODY, fill, picture
 
 DRIVE = Path(__file__).with_name("drive.py")
 TARGETS = Path(__file__).parents[2] / "targets"
-NOBODY = 65534
-
-
-def fill(tree):
-    torch.save({"weights": torch.arange(1000.0)}, tree / "checkpoint.pt")
-    (tree / "log.csv").write_text("step,loss\n1,0.5\n")
-    database = sqlite3.connect(tree / "runs.db")
-    database.execute("create table runs (id)")
-    database.execute("insert into runs values (1)")
-    database.commit()
-    database.close()
-    np.save(tree / "array.npy", np.zeros(3))
-    (tree / "mapped.bin").write_bytes(bytes(10_000))
-    (tree / "linked.txt").write_text("original")
-    (tree / "link").symlink_to("linked.txt")
-    (tree / "read_only.txt").write_text("precious")
-    (tree / "read_only.txt").chmod(0o444)
-    for name in (
-        "old.txt",
-        "gone.txt",
-        "replaced.txt",
-        "folder/inner.txt",
-        "doomed/a/b.txt",
-        "with, odd: name.txt",
-    ):
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text(name)
-    os.setxattr(tree / "old.txt", "user.note", b"kept")
-
-
-def picture(tree):
-    """Everything about every file that a probe must not change."""
-    found = {}
-    for path in [tree, *sorted(tree.rglob("*"))]:
-        status = path.lstat()
-        content = ""
-        if path.is_symlink():
-            content = os.readlink(path)
-        elif path.is_file():
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-        attributes = {} if path.is_symlink() else {name: os.getxattr(path, name) for name in os.listxattr(path)}
-        found[str(path)] = (
-            status.st_mode, status.st_uid, status.st_gid, status.st_size, status.st_mtime_ns,
-            status.st_ctime_ns, status.st_ino, content, attributes,
-        )  # fmt: skip
-    return found
 
 
 @pytest.fixture(name="picture")

@@ -15,12 +15,15 @@ import msgspec
 import pytest
 import run_factory as factory
 
-from gputune import record
+from gputune import manual, record
+from gputune.cli import main
+from gputune.commands import VERBS
 from gputune.errors import ExitCode, InconclusiveError, RecordError
 from gputune.export import FORMATS as EXPORTS
 from gputune.report import FORMATS as REPORTS
 
 COMMANDS = {"export": "Export", "report": "Report", "list": "List", "compare": "Compare"}
+VERB_NAMES = [name for name, _ in VERBS]
 
 
 def command(name: str) -> Any:
@@ -46,16 +49,25 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "results"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_begins_with_two_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", VERB_NAMES)
+def test_help_of_every_verb_has_two_examples_and_its_reference(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as left:
-        call(name, "--help")
+        main([name, "--help"])
     assert left.value.code == 0
     text = capsys.readouterr().out
     examples = text[text.index("examples:\n") :].split("\n\n")[0].splitlines()[1:]
-    assert len(examples) == 2
-    assert all(line.startswith(f"  gputune {name}") for line in examples)
-    assert max(map(len, text.splitlines())) <= 79
+    assert len(examples) >= 2
+    assert all("gputune" in line for line in examples)
+    assert "exit codes:" in text or name == "run"
+    assert all(f"gputune {other} --help" in text for other in manual.PAGES[name].see_also)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_verb_has_a_reference_and_no_reference_is_of_nothing() -> None:
+    assert set(manual.PAGES) == set(VERB_NAMES)
 
 
 def test_configuring_every_verb_imports_nothing_heavy() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -127,18 +128,78 @@ def test_the_lightning_module_compiles_and_passes_the_arguments_to_the_loader() 
     assert all(f"{name}={value!r}," in text for name, value in factory.GOOD.dataloader_kwargs().items())
 
 
-def test_benchmark_feeds_have_the_shape_their_services_take() -> None:
-    rows = json.loads(github_benchmark.render(factory.run()))
-    assert all(set(row) <= {"name", "unit", "value", "range", "extra"} for row in rows)
-    assert {row["name"] for row in rows} == {f"train.py: {n}" for n in ("throughput", "ceiling", "share of ceiling")}
-    metrics = json.loads(bencher.render(factory.run()))["train.py"]
-    assert metrics["throughput"]["lower_value"] < metrics["throughput"]["value"] < metrics["throughput"]["upper_value"]
+class BenchmarkRow(msgspec.Struct, forbid_unknown_fields=True):
+    """One entry of github-action-benchmark's customBiggerIsBetter (its README, "Custom benchmark tools")."""
+
+    name: str
+    unit: str
+    value: float
+    range: str | None = None
+    extra: str | None = None
 
 
-@given(SETTINGS, st.sampled_from(["yaml", "json", "toml"]))
+class BencherMetric(msgspec.Struct, forbid_unknown_fields=True):
+    """One metric of the Bencher Metric Format (bencher.dev/docs/reference/bencher-metric-format)."""
+
+    value: float
+    lower_value: float | None = None
+    upper_value: float | None = None
+
+
+@pytest.mark.parametrize("name", [name for name in factory.ALL if name not in ("no_loader", "script_failed")])
+def test_benchmark_feeds_have_the_shape_their_services_take(name: str) -> None:
+    run = factory.ALL[name]()
+    rows = msgspec.json.decode(github_benchmark.render(run), type=list[BenchmarkRow])
+    assert len({row.name for row in rows}) == len(rows) >= 1
+    assert all(row.name and row.unit and row.value > 0 for row in rows)
+    feed = msgspec.json.decode(bencher.render(run), type=dict[str, dict[str, BencherMetric]])
+    assert list(feed) == ["train.py"]
+    for measure, metric in feed["train.py"].items():
+        assert re.fullmatch(r"[a-z-]{1,64}", measure)
+        assert metric.lower_value is None or metric.lower_value <= metric.value <= (metric.upper_value or 0)
+    assert feed["train.py"]["throughput"].value == pytest.approx(rows[0].value)
+
+
+def read_environment(text: str) -> dict[str, Any]:
+    lines = [line.partition("=") for line in text.splitlines() if line.startswith("DATALOADER_")]
+    whole = {name.removeprefix("DATALOADER_").lower(): int(value) for name, _, value in lines}
+    return {
+        name: bool(value) if name in ("pin_memory", "persistent_workers") else value for name, value in whole.items()
+    }
+
+
+def read_overrides(text: str) -> dict[str, Any]:
+    pairs = (word.removeprefix("data.").partition("=") for word in text.split("\n")[1].split(" "))
+    return {name: msgspec.yaml.decode(value) for name, _, value in pairs}
+
+
+def read_trainer_arguments(text: str) -> dict[str, Any]:
+    return {name.removeprefix("dataloader_"): value for name, value in json.loads(text[text.index("{") :]).items()}
+
+
+READERS = {
+    "python": lambda text: executed(text)["loader_kwargs"],
+    "env": read_environment,
+    "hydra": read_overrides,
+    "huggingface": read_trainer_arguments,
+    "yaml": lambda text: read_back(text, "yaml").dataloader_kwargs(),
+    "json": lambda text: read_back(text, "json").dataloader_kwargs(),
+    "toml": lambda text: read_back(text, "toml").dataloader_kwargs(),
+}
+
+
+def read_back(text: str, name: str) -> Settings:
+    return config.parse(text.encode(), FORMATS[name].suffix, "made").loaders[0].settings
+
+
+@given(SETTINGS, st.sampled_from(sorted(READERS)))
 def test_exporting_and_reading_back_gives_the_same_settings(settings: Settings, name: str) -> None:
-    text = FORMATS[name].render(recommending(settings))
-    assert config.parse(text.encode(), FORMATS[name].suffix, "made").loaders[0].settings == settings
+    assert Settings.make(**READERS[name](FORMATS[name].render(recommending(settings)))) == settings
+
+
+def test_every_format_that_carries_settings_is_read_back_or_run() -> None:
+    run_for_real = {"patch", "lightning"}  # test_patch.py; test_frameworks.py
+    assert set(FORMATS) - NEED_NO_RECOMMENDATION - run_for_real == set(READERS)
 
 
 @pytest.mark.parametrize("name", ["python", "env", "lightning", "huggingface", "hydra"])

@@ -41,7 +41,7 @@ def test_packed_keywords_are_named_and_nothing_is_added_beside_them(tmp_path: Pa
     file, line = write(tmp_path, HEAD + "kw = dict(num_workers=0)\nloader = DataLoader(data, **kw)\n")
     with pytest.raises(InconclusiveError, match=r"may be given in `kw` \(train.py:5\)") as caught:
         patch.render(make_run(file, line))
-    assert "--format python" in caught.value.hint
+    assert "gputune run train.py" in caught.value.hint
 
 
 def test_workers_are_not_dropped_while_a_prefetch_factor_comes_from_elsewhere(tmp_path: Path) -> None:

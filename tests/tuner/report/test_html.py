@@ -62,19 +62,19 @@ def test_hostile_text_from_the_run_becomes_neither_markup_nor_script() -> None:
     page = html.render(run)
     assert "<img" not in page
     assert "alert(1)</script>" not in page
-    assert page.count("<script") == 2
+    assert page.count("<script") == 3
     assert json.loads(data_of(page))["id"] == EVIL
 
 
 def test_figures_have_a_name_and_a_description() -> None:
-    page = html.render(factory.run())
+    page = html.render(factory.detailed())
     for figure in FIGURES:
         assert re.search(rf'<svg [^>]*id="{figure}" role="img" aria-labelledby="{figure}-t {figure}-d"', page)
         assert re.search(rf'<desc id="{figure}-d">[^<]+</desc>', page)
 
 
 def themes() -> list[dict[str, str]]:
-    text = (Path(html.__file__).parent / "template.html").read_text()
+    text = (Path(html.__file__).parent / "style.html").read_text()
     blocks = [
         dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{([^}]*)\}", text)
     ]
@@ -93,6 +93,7 @@ def contrast(one: str, other: str) -> float:
 
 
 LINES = ("wait", "compute", "copy", "checkpoint", "validation", "logging", "epoch")
+MARKS = ("accent", "ceiling", "user", "link", "compute", "fetch", "cpu", "quiet", "gpu")
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
@@ -100,7 +101,9 @@ def test_text_and_marks_have_the_contrast_that_wcag_asks_for(theme: int) -> None
     colors = themes()[theme]
     for ground in ("paper", "card"):
         assert all(contrast(colors[text], colors[ground]) >= 4.5 for text in ("ink", "quiet"))
-        assert all(contrast(colors[mark], colors[ground]) >= 3 for mark in ("accent", "ceiling", "user", "link"))
+        assert all(contrast(colors[mark], colors[ground]) >= 3 for mark in MARKS)
+    assert contrast(colors["fetch"], colors["collate"]) >= 1.9
+    assert all(contrast(colors[level], colors["grid"]) >= 2.5 for level in ("accent", "gpu", "cpu", "quiet"))
     assert {
         line: contrast(colors["on-bar"], colors[line])
         for line in LINES
@@ -117,6 +120,14 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own() -> None:
     assert '"' not in re.search(r'srcdoc="([^"]*)"', shown)[1].replace("&quot;", "")
 
 
+LANES = ["training thread", "events", "GPU busy", "script's CPU", "core 0", "core 1", "loading"]
+SECTIONS = (
+    "Proved settings", "Where the time goes", "Throughput over workers", "Proof", "Timeline",
+    "Where loading spends its time, by line (sampled)", "Time to make one batch", "This machine's limits",
+    "What was tried",
+)  # fmt: skip
+
+
 # ---- in a real browser
 PROBE = """<script>
 window.addEventListener("load", function () {
@@ -130,7 +141,17 @@ window.addEventListener("load", function () {
       boxes[svg.id] = [box.width, box.height, shapes, box.right];
     });
     page.querySelector('[data-zoom="2"]').click();
+    var block = page.querySelector("[data-lanes]"), scroll = block.querySelector(".lane-scroll");
+    function press(key) { scroll.dispatchEvent(new page.defaultView.KeyboardEvent("keydown", {key: key})); }
+    press("End"); press("Home"); press("ArrowRight");
+    var byKeys = block.querySelector(".reading").textContent;
+    var area = block.querySelector(".lane-area"), box = area.getBoundingClientRect();
+    area.dispatchEvent(new page.defaultView.PointerEvent("pointermove", {clientX: box.left + box.width / 2}));
     report[name] = {
+      keys: byKeys, hover: block.querySelector(".reading").textContent,
+      names: Array.from(block.querySelectorAll(".lane-names span")).map(function (s) { return s.textContent; }),
+      sections: Array.from(page.querySelectorAll("h2")).map(function (h) { return h.textContent; }),
+      unnamed: page.querySelectorAll("button:not([aria-label]):empty, svg[role=img]:not([aria-labelledby])").length,
       overflow: root.scrollWidth - root.clientWidth, boxes: boxes,
       ground: page.defaultView.getComputedStyle(page.body).backgroundColor,
       zoom: page.getElementById("timelines").style.getPropertyValue("--zoom"),
@@ -160,7 +181,7 @@ def browse(folder: Path, page: str, *flags: str) -> tuple[dict[str, Any], list[s
 @pytest.mark.skipif(BROWSER is None, reason="no chromium on this machine: apt-get install chromium")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_real_browser_draws_every_figure_at_both_widths_without_complaint(theme: str, tmp_path: Path) -> None:
-    run = factory.run()
+    run = factory.detailed()
     scheme = {"light": "1", "dark": "0"}[theme]
     report, console = browse(tmp_path, html.render(run), f"--blink-settings=preferredColorScheme={scheme}")
     assert console == []
@@ -174,6 +195,12 @@ def test_a_real_browser_draws_every_figure_at_both_widths_without_complaint(them
             assert shapes >= 3, figure
             assert right <= width or figure.startswith("timeline"), figure
         assert seen["zoom"] == "2"
+        assert seen["names"] == LANES
+        assert seen["keys"].startswith("12 ms · training thread step 1: 40 ms")
+        assert re.match(r"2\.\d{3} s · events epoch 800 ms · GPU busy", seen["hover"])
+        assert re.search(r"GPU busy \d+ % · script's CPU 1\.\d cores · core 0 \d+ % busy · core 1 \d+ %", seen["hover"])
+        assert seen["unnamed"] == 0
+        assert set(SECTIONS) <= set(seen["sections"])
         assert seen["id"] == run.id
         assert seen["focusable"] >= 8
         red = int(re.search(r"\d+", seen["ground"])[0])
