@@ -1,8 +1,8 @@
-# One door for developers: make demo | make test | make faults | make stacks | make wheel | make timing
+# One door for developers: make demo | test | faults | tensorflow | wheel | gate | fuzz | stacks | matrix | timing
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint types unit faults stacks wheel gate timing clean
+.PHONY: demo test lint types unit faults fuzz tensorflow stacks matrix wheel gate timing clean
 
 # torch first and pinned: a plain "pip install torch" fetches gigabytes of CUDA packages on a machine without a GPU.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -33,9 +33,18 @@ types: $(VENV)/installed .types/gputune
 unit: $(VENV)/installed
 	$(BIN)/pytest -m "not heavy"
 
-# python -m, so that spawned children of the tests find the test modules. What takes minutes: doors, gates, and faults survived by the sandbox and by the asynchronous checkpoint.
-faults: $(VENV)/installed
+# python -m, so that spawned children of the tests find the test modules. What takes minutes: doors, gates, ranks, and
+# every fault survived, by every library that writes files; ends with the table of faults.
+$(VENV)/faults: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[faults]'
+	touch $@
+
+faults: $(VENV)/faults
 	$(BIN)/python -m pytest -m heavy
+
+# A million hostile inputs (make test feeds a few thousand); the coverage-guided ones where atheris installs.
+fuzz: $(VENV)/installed
+	$(BIN)/python tests/fuzz/million.py
 
 # Our own gate: an example that must not starve, and one that does against its committed baseline (on other hardware only
 # the share of the ceiling is compared). What a busy machine leaves undecided passes.
@@ -58,16 +67,33 @@ wheel: $(VENV)/installed
 	cd build && venv/bin/gputune profile --no-search --quiet --json - ../examples/healthy.py > run.json
 	cd build && venv/bin/gputune report "$$(ls -d results/*/ | tail -n 1)" > /dev/null
 
-# Every framework with its real library, in an environment of its own (several GB; over 10 minutes on 2 busy cores).
+# TensorFlow in an environment of its own: it is large.
+TF := .venv-tensorflow
+$(TF)/installed: pyproject.toml constraints.txt tests/tensorflow/requirements.txt
+	$(PYTHON) -m venv $(TF)
+	$(TF)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(TF)/bin/pip install --quiet --disable-pip-version-check -r tests/tensorflow/requirements.txt
+	$(TF)/bin/pip install --quiet --disable-pip-version-check -e . hypothesis
+	touch $@
+
+tensorflow: $(TF)/installed
+	$(TF)/bin/python -m pytest -m tensorflow tests/tensorflow
+
+# Every framework with its real library, in an environment of its own (2.5 GB; over 20 minutes on 2 busy cores).
 STACKS := .venv-stacks
-$(STACKS)/installed: pyproject.toml tests/stacks/requirements.txt
+$(STACKS)/installed: pyproject.toml constraints.txt tests/stacks/requirements.txt
 	$(PYTHON) -m venv $(STACKS)
-	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -r tests/stacks/requirements.txt
-	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r tests/stacks/requirements.txt
+	$(STACKS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 stacks: $(STACKS)/installed
-	$(STACKS)/bin/pytest -m stacks tests/stacks
+	$(STACKS)/bin/python -m pytest -m stacks tests/stacks --write-matrix
+
+# Other versions of torch and Python, as far as they can be had here; prints which could not.
+matrix:
+	$(PYTHON) tests/matrix/versions.py
 
 clean:
 	rm -rf .types .cache .mypy_cache .pytest_cache .ruff_cache build *.egg-info
