@@ -55,7 +55,9 @@ class Remains:
     def _segments(self) -> Iterator[str]:
         new = set(os.listdir(SHARED_MEMORY)) - self._shared
         in_use = _mapped() if new else ""
-        yield from (f"shared memory {name}" for name in new if f"/dev/shm/{name}" not in in_use)
+        for name in new:  # a segment is a file; a folder there is some program's temporary one
+            if f"/dev/shm/{name}" not in in_use and (SHARED_MEMORY / name).is_file():
+                yield f"shared memory {name}"
 
     def _mounts(self) -> Iterator[str]:
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
