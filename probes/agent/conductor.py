@@ -17,9 +17,10 @@ from gputune.probes.agent import clock, gates, inputs
 from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.discovery import Discovery
 from gputune.probes.agent.hooks import Attached
+from gputune.probes.agent.instruments import Instruments
 from gputune.probes.agent.interludes import Interludes
 from gputune.probes.agent.line import Line, end_process
-from gputune.probes.agent.measurer import Instruments, Measurer
+from gputune.probes.agent.measurer import Measurer
 from gputune.probes.agent.offload import Offload
 from gputune.probes.agent.ranks import Ranks
 from gputune.probes.agent.recorder import forget_yielded

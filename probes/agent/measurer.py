@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -17,28 +17,14 @@ from gputune.probes.agent.copies import CopyTimer
 from gputune.probes.agent.diagnosis import Diagnosis
 from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
-from gputune.probes.agent.interludes import Interludes
-from gputune.probes.agent.offload import Offload
+from gputune.probes.agent.instruments import Instruments
 from gputune.probes.agent.ranks_party import Party, RankFailed
 from gputune.probes.agent.recorder import forget_yielded
-from gputune.probes.agent.replay import ReplayCache
 from gputune.probes.agent.samples import BATCHES_LOST, Samples, SamplesChanged
 from gputune.probes.agent.sites import Sites, settings_of
-from gputune.probes.agent.steps import StepCounter
 from gputune.probes.agent.swap import kill_workers, swap
 from gputune.probes.burst import Infeasible, Purpose, Sameness
 from gputune.probes.protocol import Environment, Measure, Measured, Refused, TrialFailed
-
-
-class Instruments(NamedTuple):
-    """What a burst is read from."""
-
-    steps: StepCounter
-    ring: clock.Ring
-    interludes: Interludes
-    cache: ReplayCache
-    offload: Offload
-    """Switches what is done off the training thread; a part of an order's settings."""
 
 
 class Measurer:
