@@ -14,6 +14,7 @@ from gputune.record import Outcome, Run
 
 TARGETS = Path(__file__).parent / "targets"
 EXAMPLES = Path(__file__).parents[2] / "examples"
+pytestmark = pytest.mark.heavy
 AT_LEAST = 1.5
 """The gain there is, is 2 to 5 times; neighbours on the machine take some of it."""
 

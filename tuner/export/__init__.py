@@ -15,7 +15,7 @@ import msgspec
 from gputune.errors import InconclusiveError
 from gputune.record import Run
 
-_TORCH = frozenset({"python", "patch", "huggingface", "lightning", "hydra", "env"})
+_TORCH = frozenset({"python", "huggingface", "lightning", "hydra", "env"})
 """Formats that spell DataLoader's arguments."""
 
 
@@ -36,7 +36,7 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
         if self.name in _TORCH and run.recommendation and run.recommendation.settings.pipeline:
             raise InconclusiveError(
                 f"run {run.id} tuned TensorFlow; --format {self.name} is for torch's DataLoader",
-                f"gputune export {run.id} --format tfdata (or keras, yaml, json, toml)",
+                f"gputune export {run.id} --format tfdata (or keras, patch, yaml, json, toml)",
             )
         renderer: Callable[[Run], str] = import_module(f"gputune.export.{self.module}").render
         return renderer(run)

@@ -8,7 +8,7 @@ from gputune.probes.protocol import LoaderSite
 from gputune.probes.tensorflow.settings import AUTOTUNE, SEQUENTIAL, PipelineSettings, PipelineStage
 from gputune.record import Run
 
-_PARALLEL = {"map": "map_parallelism", "interleave": "interleave_parallelism", "batch": "batch_parallelism"}
+PARALLEL = {"map": "map_parallelism", "interleave": "interleave_parallelism", "batch": "batch_parallelism"}
 _OPTIONS = {
     "deterministic": "options.deterministic = {}",
     "private_threadpool_size": "options.threading.private_threadpool_size = {}",
@@ -20,7 +20,7 @@ _THREADS = {
     "intra_op_threads": "tf.config.threading.set_intra_op_parallelism_threads({})",
     "inter_op_threads": "tf.config.threading.set_inter_op_parallelism_threads({})",
 }
-_KEPT = ("cache", "snapshot")
+KEPT = ("cache", "snapshot")
 
 
 def render(run: Run) -> str:
@@ -65,9 +65,9 @@ def proved(run: Run) -> tuple[PipelineSettings, PipelineSettings, LoaderSite]:
 def edits(site: LoaderSite, changed: dict[str, int]) -> list[str]:
     """Return one line for each call to edit: its place and the call with its new argument."""
     found = []
-    kept = [index for index, stage in enumerate(site.stages) if stage.operation in _KEPT]
+    kept = [index for index, stage in enumerate(site.stages) if stage.operation in KEPT]
     for stage in site.stages[kept[-1] + 1 if kept else 0 :]:
-        name = _PARALLEL.get(stage.operation, "")
+        name = PARALLEL.get(stage.operation, "")
         if name in changed and (stage.parallelism or SEQUENTIAL) != changed[name]:
             found.append(f"{_place(stage)}  .{stage.operation}(..., num_parallel_calls={_calls(changed[name])})")
     if "prefetch" in changed:

@@ -58,7 +58,7 @@ def test_keras_gives_what_tfdata_gives_for_a_pipeline():
     assert FORMATS["keras"].render(factory.run()) == FORMATS["tfdata"].render(factory.run())
 
 
-@pytest.mark.parametrize("name", ["python", "patch", "huggingface", "lightning", "hydra", "env"])
+@pytest.mark.parametrize("name", ["python", "huggingface", "lightning", "hydra", "env"])
 def test_formats_of_torch_refuse_a_pipeline(name):
     with pytest.raises(InconclusiveError, match="tuned TensorFlow"):
         FORMATS[name].render(factory.run())
