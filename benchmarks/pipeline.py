@@ -1,22 +1,20 @@
-"""Samples a second: the staged pipeline against DataLoader's process workers, in one run.
+"""Samples a second: the staged pipeline against DataLoader's process workers and SPDL, in one run.
 
-    python benchmarks/pipeline.py [--out results/reference/pipeline.json]
+    python benchmarks/pipeline.py        (writes results/reference/pipeline.json; spdl-core and pillow if installed)
 
 Two kinds of work: 5 ms of latency a sample (remote storage), and JPEG decoding (needs pillow).
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib.util
 import io
-import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
+import figures
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -89,6 +87,47 @@ def pipeline(load: Callable[[int], torch.Tensor], length: int, threads: int) -> 
     return collated()
 
 
+def of_batches(load: Callable[[int], torch.Tensor], length: int, threads: int) -> Iterable[Any]:
+    """One thread a batch, as a DataLoader's worker: no hand-over for each sample."""
+    stage = Stage("batch", lambda indices: torch.stack([load(index) for index in indices]), threads, buffer=2)
+    return Pipeline(batches_of(length), [stage], source_buffer=2)
+
+
+def spdl(load: Callable[[int], torch.Tensor], length: int, threads: int) -> Iterable[Any]:
+    """SPDL used directly: the same function in its own thread pool, batches collected by its own stage."""
+    from spdl.pipeline import PipelineBuilder
+
+    built = (
+        PipelineBuilder()
+        .add_source(range(length))
+        .pipe(load, concurrency=threads)
+        .aggregate(BATCH)
+        .pipe(torch.stack)
+        .add_sink(2)
+        .build(num_threads=threads)
+    )
+    with built.auto_stop():
+        yield from built
+
+
+def spdl_of_batches(load: Callable[[int], torch.Tensor], length: int, threads: int) -> Iterable[Any]:
+    """SPDL with a batch an item."""
+    from spdl.pipeline import PipelineBuilder
+
+    def batch(indices: list[int]) -> torch.Tensor:
+        return torch.stack([load(index) for index in indices])
+
+    built = (
+        PipelineBuilder()
+        .add_source(batches_of(length))
+        .pipe(batch, concurrency=threads)
+        .add_sink(2)
+        .build(num_threads=threads)
+    )
+    with built.auto_stop():
+        yield from built
+
+
 def rate(make: Callable[[], Iterable[Any]], length: int) -> float:
     """Return samples a second over one epoch, start-up included, best of two."""
     rates = []
@@ -103,32 +142,34 @@ def rate(make: Callable[[], Iterable[Any]], length: int) -> float:
 def measure(load: Callable[[int], torch.Tensor], length: int) -> dict[str, float]:
     torch.set_num_threads(1)
     data = Samples(load, length)
-    figures = {
-        f"DataLoader, {n} workers": rate(lambda n=n: DataLoader(data, BATCH, num_workers=n), length)
-        for n in (0, 2, 4, 8)
+    found = {
+        f"DataLoader, {n} workers": rate(lambda n=n: DataLoader(data, BATCH, num_workers=n), length) for n in (2, 4, 8)
     }
-    figures |= {f"Pipeline, {n} threads": rate(lambda n=n: pipeline(load, length, n), length) for n in (2, 8, 16, 32)}
-    return figures
+    kinds = {"Pipeline": pipeline, "Pipeline of batches": of_batches}
+    if importlib.util.find_spec("spdl"):
+        kinds |= {"SPDL": spdl, "SPDL of batches": spdl_of_batches}
+    for name, make in kinds.items():
+        for n in (2, 8, 32):
+            found[f"{name}, {n} threads"] = rate(lambda n=n, make=make: make(load, length, n), length)
+    return found
+
+
+def best(found: dict[str, float], name: str) -> float:
+    """Return the best rate of one kind."""
+    return max((value for key, value in found.items() if key.startswith(name)), default=0.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args()
     result: dict[str, Any] = {"latency of 5 ms": measure(latency, 1600)}
     try:
         result["JPEG decode and resize"] = measure(Jpeg(), 640)
     except ImportError:
         print("no pillow: JPEG work left out", file=sys.stderr)
-    result["machine"] = {
-        "cpus": os.cpu_count(),
-        "torch": torch.__version__,
-        "load_average": os.getloadavg()[0],
-    }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    for found in list(result.values()):
+        found["best Pipeline / best DataLoader"] = round(best(found, "Pipeline") / best(found, "DataLoader"), 3)
+        if best(found, "SPDL"):
+            found["best Pipeline / best SPDL"] = round(best(found, "Pipeline") / best(found, "SPDL"), 3)
+    figures.write("pipeline", {"torch": torch.__version__, **result})
 
 
 if __name__ == "__main__":

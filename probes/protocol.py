@@ -26,6 +26,9 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
     max_s: float = 6.0
     precision: float = 0.02
     """Relative half-width of the 90 % interval of the mean period at which to stop."""
+    checkpoints: int = 0
+    """With more than 0 the burst ends when it holds this many checkpoints (or ``max_s`` is over), instead of when the
+    rate is known: what a checkpoint costs shows only from one to the next."""
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True, tag="measure"):

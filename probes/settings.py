@@ -1,4 +1,4 @@
-"""What gputune may change about a loader: :class:`Settings` and the table that describes each setting.
+"""What gputune may change about a training run: :class:`Settings` and the table that describes each setting.
 
 Adding a setting is adding a field, an entry in :data:`SETTINGS` and an applier in the agent.
 """
@@ -6,7 +6,7 @@ Adding a setting is adding a field, an entry in :data:`SETTINGS` and an applier 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,6 +14,9 @@ from gputune.probes.tensorflow.settings import PipelineSettings
 
 DEFAULT_PREFETCH_FACTOR = 2
 """What torch uses when ``prefetch_factor`` is not given and ``num_workers > 0``."""
+
+NEED_WORKERS = ("prefetch_factor", "persistent_workers", "in_order")
+"""Settings that mean something only with ``num_workers > 0``."""
 
 
 class Safety(Enum):
@@ -29,8 +32,21 @@ class Safety(Enum):
     """Changes what the model sees; searched only when the user asks with ``--allow``."""
 
 
+class Scope(Enum):
+    """What a setting belongs to."""
+
+    LOADER = "loader"
+    """One construction site of loaders; a keyword argument of ``DataLoader``."""
+    PROCESS = "process"
+    """The training process: a part of ``gputune.probes.runtime`` that is switched on in it."""
+
+
+AsyncCheckpoint = Literal["off", "thread", "process"]
+"""Where checkpoints are written: by the training thread, or behind it by a thread or a process of ours."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One frozen set of loader settings.
+    """One frozen set of settings.
 
     Build it through :meth:`make`, which brings dependent values into the only form torch accepts.
     """
@@ -41,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     pin_memory: bool = False
     persistent_workers: bool = False
     in_order: bool = True
+    async_checkpoint: AsyncCheckpoint = "off"
+    async_logging: bool = False
     knobs: tuple[tuple[str, bool | int | float | str], ...] | msgspec.UnsetType = msgspec.UNSET
     """Values of the script's own knobs (:func:`gputune.knob`) that are not at their defaults, by name."""
     tensorflow: PipelineSettings | msgspec.UnsetType = msgspec.UNSET
@@ -93,9 +111,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 kwargs["in_order"] = False
         return kwargs
 
+    def loader_only(self) -> Settings:
+        """Return these settings with everything process-wide off."""
+        off = {name: row.choices[0] for name, row in SETTINGS.items() if row.scope is Scope.PROCESS}
+        return self.replace(**off)
+
+    def process_wide(self) -> dict[str, Any]:
+        """Return what is switched on in the training process itself, by name; empty when nothing is."""
+        values = {name: getattr(self, name) for name, row in SETTINGS.items() if row.scope is Scope.PROCESS}
+        return {name: value for name, value in values.items() if value != SETTINGS[name].choices[0]}
+
     def __str__(self) -> str:
         loader = self.dataloader_kwargs() if self.pipeline is None else self.pipeline.shown()
-        return " ".join(f"{name}={value}" for name, value in {**loader, **self.knob_values}.items())
+        values = loader | self.process_wide() | self.knob_values
+        return " ".join(f"{name}={value}" for name, value in values.items())
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,10 +133,11 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: type
     choices: tuple[Any, ...]
-    """Values the search considers; the machine's limits cut this further."""
+    """Values the search considers; the machine's limits cut this further. The first of a process-wide one is off."""
     safety: Safety
     summary: str
     needs_accelerator: bool = False
+    scope: Scope = Scope.LOADER
 
     def parse(self, text: str) -> Any:
         """Return the value that ``text`` from a command line or file stands for.
@@ -121,6 +151,11 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
             if text.strip().lower() not in words:
                 raise ValueError(f"{self.name} takes true or false, not {text!r}")
             return words[text.strip().lower()]
+        if self.kind is str:
+            word = {"on": self.choices[1], "true": self.choices[1], "false": "off"}.get(text.strip().lower())
+            if (word or text) not in self.choices:
+                raise ValueError(f"{self.name} takes {', '.join(self.choices)} or on, not {text!r}")
+            return word or text
         try:
             value = int(text)
         except ValueError:
@@ -167,6 +202,22 @@ _TABLE = (
         choices=(True, False),
         safety=Safety.SEMANTIC,
         summary="hand out batches in the sampler's order",
+    ),
+    Setting(
+        name="async_checkpoint",
+        kind=str,
+        choices=("off", "thread", "process"),
+        safety=Safety.SAFE,
+        summary="torch.save returns once the state is copied; a thread or a process writes the same bytes",
+        scope=Scope.PROCESS,
+    ),
+    Setting(
+        name="async_logging",
+        kind=bool,
+        choices=(False, True),
+        safety=Safety.SAFE,
+        summary="SummaryWriter and slow logging handlers work behind the training thread",
+        scope=Scope.PROCESS,
     ),
 )
 SETTINGS: dict[str, Setting] = {setting.name: setting for setting in _TABLE}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from gputune import baseline, machine, reading, space, stats
+from gputune import baseline, machine, offloading, reading, space, stats
 from gputune.options import Options
 from gputune.pipeline_search import PipelineContext
 from gputune.probes.protocol import LoaderSite
@@ -19,7 +19,9 @@ FORK_S = 0.03
 """What starting forked workers is taken to cost before any was started; the trial then measures it."""
 
 
-def context(run: Run, options: Options, *, deadline_s: float, folder: Path | None) -> SearchContext:
+def context(
+    run: Run, options: Options, *, deadline_s: float, folder: Path | None, tune_loader: bool = True
+) -> SearchContext:
     """Return the context of a search.
 
     Args:
@@ -27,6 +29,7 @@ def context(run: Run, options: Options, *, deadline_s: float, folder: Path | Non
         options: what the user asked for.
         deadline_s: on the clock of the bench.
         folder: where the study goes; ``None`` keeps it in memory.
+        tune_loader: False where the loader keeps up and only checkpoints or log calls are worth moving.
     """
     assert run.baseline is not None
     loader = _loader(run)
@@ -45,6 +48,8 @@ def context(run: Run, options: Options, *, deadline_s: float, folder: Path | Non
         max_trials=options.max_trials,
         epoch_start_s=_epoch_start_s(run),
         epoch_s=_epoch_s(run),
+        site=loader,
+        tune_loader=tune_loader,
     )
 
 
@@ -92,6 +97,7 @@ def searched(run: Run, options: Options) -> space.Space:
         gates=run.gates,
         restrict=options.restrict,
         allow=options.allow,
+        evident=offloading.evident_in(run),
         accelerator=run.environment is not None and run.environment.accelerator,
         worker_bytes=worker_bytes(run),
         batch_bytes=run.baseline.batch_bytes,

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gputune import briefing, knobs, pipeline_search, proof, stats, words
+from gputune import briefing, described, knobs, offloading, pipeline_search, proof, stats, words
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.listener import Listener
@@ -80,10 +80,11 @@ class Campaign:
         for name, phase in (("baseline", self._baseline), ("ceiling", self._ceiling), ("diagnosis", self._diagnose)):
             if getattr(self.run, name) is None:
                 self._timed(name, phase)
-        if self._nothing_to_gain() and not self._knobs:
+        tunable = not self._nothing_to_gain() or bool(offloading.evident_in(self.run))
+        if not tunable and not self._knobs:
             self._update(outcome=Outcome.NOTHING_TO_GAIN)
         elif self._options.search:
-            best = None if self._nothing_to_gain() else self._best()
+            best = self._best() if tunable else None
             if self._knobs:
                 best = self._timed("knobs", lambda: self._try_knobs(best or self._own))
             self._conclude(best)
@@ -161,6 +162,7 @@ class Campaign:
             self._options,
             deadline_s=self._bench.now_s() + left_s * (1 - PROOF_SHARE),
             folder=self._folder,
+            tune_loader=not self._nothing_to_gain(),
         )
         result = search(self._bench, context, self._tried)
         self._update(stopped_because=result.stopped_because, front=result.pareto)
@@ -214,15 +216,23 @@ class Campaign:
         self._update(
             outcome=Outcome.RECOMMENDED,
             recommendation=Recommendation(
-                settings=best,
+                settings=found.candidate,
                 ratio=found.ratio,
                 low=found.low,
                 high=found.high,
-                reproducibility=proof.reproducibility(self._own, best, self._hello.loader, proof.sameness(found.pairs)),
+                reproducibility=proof.reproducibility(
+                    self._own, found.candidate, self._hello.loader, proof.sameness(found.pairs)
+                ),
+                notes=described.process_wide(found.candidate),
             ),
         )
 
     def _prove(self, best: Settings) -> Any:
-        found = proof.prove(self._bench, self._own, best, self._deadline_s, lambda text: self._listener.note(text))
+        assert self.run.baseline is not None
+        changed = set(self._own.differences(best)) & set(offloading.LINES)
+        length = offloading.length(self.run.baseline, changed) if changed else proof.LENGTH
+        found = proof.prove(self._bench, self._own, best, self._deadline_s, self._listener.note, length)
+        if found is None and best.loader_only() not in (best, self._own):
+            return self._prove(best.loader_only())
         self._update(proof=found)
         return found

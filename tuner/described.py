@@ -26,5 +26,20 @@ def shown(settings: Settings, user: Settings) -> str:
     default = {"prefetch_factor": DEFAULT_PREFETCH_FACTOR, "pin_memory": False, "persistent_workers": False}
     ordered = [name for name in SETTINGS if name in mine]
     kept = [n for n in ordered if mine[n] != default.get(n) or theirs.get(n, mine[n]) != mine[n]]
-    values = {name: mine[name] for name in kept} | settings.knob_values
+    values = {name: mine[name] for name in kept} | settings.process_wide() | settings.knob_values
     return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+API = {
+    "async_checkpoint": "gputune.install_async_save({!r})",
+    "async_logging": "gputune.install_async_logging()",
+}
+"""What switches each process-wide setting on in a script of one's own; the value is put into the braces."""
+
+
+def process_wide(settings: Settings) -> list[str]:
+    """Return, one sentence each, how what no argument of a loader can express is applied."""
+    return [
+        f"{name}={value} is applied by gputune run, or in your script by import gputune; {API[name].format(value)}."
+        for name, value in settings.process_wide().items()
+    ]

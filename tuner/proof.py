@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from gputune import stats
+from gputune import cycles, stats
 from gputune.bench import Bench
 from gputune.probes.burst import Burst, Infeasible, Purpose, Sameness
 from gputune.probes.protocol import Length, LoaderSite
@@ -26,8 +26,12 @@ def prove(
     candidate: Settings,
     deadline_s: float,
     say: Callable[[str], None] = lambda text: None,
+    length: Length = LENGTH,
 ) -> Proof | None:
     """Measure alternating pairs (A B B A ...) until the interval of the ratio is tight or clear.
+
+    Where the candidate writes checkpoints elsewhere, each burst has to hold whole stretches from one checkpoint to the
+    next, and these are what is compared.
 
     Adjacent bursts share the machine's mood; drift and neighbours cancel in the ratio. At least
     :data:`MIN_PAIRS` pairs are taken even when the budget is over: an unproved recommendation is worth nothing.
@@ -40,8 +44,8 @@ def prove(
         order = (user, candidate) if len(pairs) % 2 == 0 else (candidate, user)
         bursts = {}
         for settings in order:
-            result = bench.measure(settings, Purpose.PROOF, LENGTH)
-            if isinstance(result, Infeasible):
+            result = bench.measure(settings, Purpose.PROOF, length)
+            if isinstance(result, Infeasible) or (length.checkpoints and cycles.of_burst(result) is None):
                 return None
             bursts[settings] = result
         pairs.append(Pair(user=bursts[user], candidate=bursts[candidate]))
@@ -59,11 +63,19 @@ def _clear(ratio: stats.Estimate) -> bool:
 
 def compare(pairs: list[Pair]) -> stats.Estimate:
     """Return candidate / user throughput over the pairs, with its 95 % interval."""
-    return stats.ratio_interval([_ratio(pair.candidate, pair.user) for pair in pairs])
+    rates = [user_and_candidate(pair) for pair in pairs]
+    return stats.ratio_interval([candidate / max(1e-9, user) for user, candidate in rates])
 
 
-def _ratio(candidate: Burst, user: Burst) -> float:
-    return stats.samples_per_s(candidate) / max(1e-9, stats.samples_per_s(user))
+def user_and_candidate(pair: Pair) -> tuple[float, float]:
+    """Return samples a second of both sides; with their checkpoints where these are what was changed."""
+    if pair.user.settings.async_checkpoint == pair.candidate.settings.async_checkpoint:
+        return stats.samples_per_s(pair.user), stats.samples_per_s(pair.candidate)
+    return _with_checkpoints(pair.user), _with_checkpoints(pair.candidate)
+
+
+def _with_checkpoints(burst: Burst) -> float:
+    return cycles.samples_per_s(burst) or stats.samples_per_s(burst)
 
 
 def judged(candidate: Settings, pairs: list[Pair]) -> Proof:

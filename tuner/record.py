@@ -69,7 +69,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     phase: str
-    """``search`` or ``shrink``."""
+    """``search``, ``shrink`` or ``offload`` (checkpoints or log calls off the training thread)."""
     settings: Settings
     why: str = ""
     """What made the search propose it, in a few words."""

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from gputune.probes.settings import Settings
+from gputune.probes.settings import NEED_WORKERS, Settings
 from gputune.space import Space
 
 
@@ -75,7 +75,7 @@ def suggest(trial: Trial, space: Space) -> Settings:
     known = distributions(space)
     values = {"num_workers": trial.suggest_categorical("num_workers", known["num_workers"].choices)}
     for name, distribution in known.items():
-        if name == "num_workers" or (values["num_workers"] == 0 and name != "pin_memory"):
+        if name == "num_workers" or (values["num_workers"] == 0 and name in NEED_WORKERS):
             continue
         values[name] = trial.suggest_categorical(name, distribution.choices)
     return Settings.make(**values)

@@ -8,14 +8,14 @@ import msgspec
 import optuna
 from optuna.trial import TrialState
 
-from gputune import stats
 from gputune.beliefs import Beliefs
 from gputune.bench import Bench
 from gputune.candidates import Candidates
 from gputune.cost import Point
+from gputune.offloading import PHASE, Offloading
 from gputune.planner import Planner
 from gputune.probes.burst import Burst, Infeasible, Purpose
-from gputune.probes.protocol import Length
+from gputune.probes.protocol import Length, LoaderSite
 from gputune.probes.settings import Settings
 from gputune.proposal import Proposal
 from gputune.record import Trial
@@ -55,6 +55,10 @@ class SearchContext(msgspec.Struct, frozen=True, kw_only=True):
     epoch_start_s: float | None = None
     """Measured seconds from the end of one epoch to the first batch of the next."""
     epoch_s: float | None = None
+    site: LoaderSite | None = None
+    """The training loader."""
+    tune_loader: bool = True
+    """False where the loader keeps up and only checkpoints or log calls are worth moving."""
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,30 +104,41 @@ class _Search:
         )
         self.candidates = Candidates(context.space, context.user, context.baseline, start_share)
         self.planner = Planner(context.user, self.beliefs, self.candidates)
+        self.offloading = Offloading(context.baseline, context.site, context.space.choices)
         self.sampler = ReplaySampler(context.space, context.seed)
         self.study = Study(context.store, self.sampler)
         self.trials: list[Trial] = []
         self.pinned: Burst | None = None
         if not self.study.trials:
             known = distributions(context.space)
-            value, why = stats.samples_per_s(context.baseline), "the user's own settings"
+            value, why = self.offloading.value(context.baseline), "the user's own settings"
             self.study.add(parameters(context.user, known), dict(known), value, why=why, phase="baseline")
         for trial in context.known:
             self._recall(trial)
 
     def run(self) -> SearchResult:
-        self._probe_pinning()
-        stopped = ""
+        stopped = "" if self.context.tune_loader else "the loader keeps up"
+        if not stopped:
+            self._probe_pinning()
         while not stopped:
             stopped = self._out_of_means() or self._round()
+        best = self._offload()
         return SearchResult(
             trials=self.trials,
-            best=self.beliefs.best(),
+            best=best,
             stopped_because=stopped,
             reachable_samples_per_s=self.beliefs.reachable_samples_per_s(self.candidates.all),
             pareto=self.beliefs.front(),
             pinned_ceiling=self.pinned,
         )
+
+    def _offload(self) -> Settings:
+        """Try what takes checkpoints and log calls off the training thread, on top of the best of the loader."""
+        self.offloading.begin(self.beliefs.best())
+        while not self._out_of_means() and (proposal := self.offloading.next()) is not None:
+            self.sampler.offer(proposal.settings)
+            self._measure(self.study.ask(), proposal)
+        return self.offloading.best
 
     def _probe_pinning(self) -> None:
         """Replay cached batches once with pinning the other way round: its gain shows without any worker's
@@ -176,6 +191,8 @@ class _Search:
     def _recall(self, trial: Trial) -> None:
         """Learn from a trial that was measured before, or on another machine of the same hardware."""
         self.trials.append(trial)
+        if trial.phase == PHASE:  # compared with others of this time only
+            return
         if trial.infeasible is not None:
             self.candidates.exclude(trial.infeasible)
         elif trial.burst is not None:
@@ -190,7 +207,7 @@ class _Search:
             return f"no batch was stamped, so nothing could be predicted; best of {tried} sampled settings"
         for _ in range(IDLE_ASKS):
             trial = self.study.ask()
-            settings = suggest(trial, self.context.space)
+            settings = self.context.space.loader_part(suggest(trial, self.context.space))
             if self.context.space.allows(settings) and settings not in self.beliefs.measured:
                 self._measure(
                     trial, Proposal(settings=settings, phase="search", why="sampled: no model of this loader")
@@ -215,18 +232,25 @@ class _Search:
         self.study.keep(trial, record)
         if isinstance(result, Infeasible):
             self.study.tell(trial, state=TrialState.FAIL)
-            self.candidates.exclude(result)
         else:
-            self.study.tell(trial, stats.samples_per_s(result))
-            self.beliefs.learn(result)
-            self.planner.surprised(proposal)
+            self.study.tell(trial, self.offloading.value(result))
+        self._learn(proposal, result)
         self.trials.append(record)
         self.tell(record)
+
+    def _learn(self, proposal: Proposal, result: Burst | Infeasible) -> None:
+        if proposal.phase == PHASE:
+            self.offloading.learn(proposal.settings, result)
+        elif isinstance(result, Infeasible):
+            self.candidates.exclude(result)
+        else:
+            self.beliefs.learn(result)
+            self.planner.surprised(proposal)
 
     def _look(self, proposal: Proposal) -> Burst | Infeasible:
         """Measure, and once more where someone else used the machine: the first look keeps less weight."""
         result = self._burst(proposal)
-        if isinstance(result, Burst) and self.beliefs.disturbed(result):
+        if isinstance(result, Burst) and proposal.phase != PHASE and self.beliefs.disturbed(result):
             self.beliefs.learn(result)
             again = self._burst(proposal)
             result = again if isinstance(again, Burst) else result

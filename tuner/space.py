@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import msgspec
 
 from gputune.probes.protocol import Gate
-from gputune.probes.settings import SETTINGS, Safety, Setting, Settings
+from gputune.probes.settings import NEED_WORKERS, SETTINGS, Safety, Scope, Setting, Settings
 from gputune.record import Machine
 
 SHM_SHARE = 0.5
@@ -48,17 +48,21 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
         return self.memory_bytes is None or taken_bytes <= self.memory_bytes
 
     def candidates(self) -> list[Settings]:
-        """Return every distinct valid combination that fits."""
-        names = list(self.choices)
-        found = {Settings.make(**dict(zip(names, values, strict=True))) for values in product(*self.choices.values())}
+        """Return every distinct valid combination of loader settings that fits."""
+        names = [name for name in self.choices if SETTINGS[name].scope is Scope.LOADER]
+        combinations = product(*(self.choices[name] for name in names))
+        found = {self.loader_part(Settings.make(**dict(zip(names, v, strict=True)))) for v in combinations}
         return [settings for settings in found if self.fits(settings)]
+
+    def loader_part(self, settings: Settings) -> Settings:
+        """Return ``settings`` with process-wide ones as they are before any is tried: off, unless they are fixed."""
+        return settings.replace(**{n: v[0] for n, v in self.choices.items() if SETTINGS[n].scope is Scope.PROCESS})
 
     def allows(self, settings: Settings) -> bool:
         """Whether every value of ``settings`` may be tried."""
         values = msgspec.structs.asdict(settings)
-        free_without_workers = {"prefetch_factor", "persistent_workers", "in_order"}
         return self.fits(settings) and all(
-            values[name] in choices or (settings.num_workers == 0 and name in free_without_workers)
+            values[name] in choices or (settings.num_workers == 0 and name in NEED_WORKERS)
             for name, choices in self.choices.items()
         )
 
@@ -70,6 +74,7 @@ def build(
     gates: Sequence[Gate] = (),
     restrict: Mapping[str, tuple[Any, ...]] | None = None,
     allow: Sequence[str] = (),
+    evident: Collection[str] = (),
     accelerator: bool = False,
     worker_bytes: int = 0,
     batch_bytes: int = 0,
@@ -83,6 +88,7 @@ def build(
         gates: what the dataset forbids.
         restrict: ``--set`` and ``--fix``: the only values to consider for a setting.
         allow: names of semantic settings the user lets us try.
+        evident: names of process-wide settings that something measured speaks for.
         accelerator: whether settings that need one make sense.
         worker_bytes: memory one worker is expected to take (0: unknown).
         batch_bytes: bytes of tensors in one batch (0: unknown).
@@ -90,7 +96,7 @@ def build(
     """
     restrict = dict(restrict or {})
     choices = {
-        name: restrict.get(name) or _sensible(setting, current, allow, accelerator)
+        name: restrict.get(name) or _sensible(setting, current, allow, accelerator, evident)
         for name, setting in SETTINGS.items()
     }
     offered = _with_own(choices, current, restrict)
@@ -112,12 +118,15 @@ def build(
     )
 
 
-def _sensible(setting: Setting, current: Settings, allow: Sequence[str], accelerator: bool) -> tuple[Any, ...]:
+def _sensible(
+    setting: Setting, current: Settings, allow: Sequence[str], accelerator: bool, evident: Collection[str]
+) -> tuple[Any, ...]:
     """Return the choices of a setting the user has not restricted: its own value alone where changing it is not ours to
     decide or makes no sense here."""
     mine = getattr(current, setting.name)
     forbidden = setting.safety is Safety.SEMANTIC and setting.name not in allow
-    if forbidden or (setting.needs_accelerator and not accelerator):
+    unasked = setting.scope is Scope.PROCESS and setting.name not in evident
+    if forbidden or unasked or (setting.needs_accelerator and not accelerator):
         return (mine if mine is not None else setting.choices[0],)
     return setting.choices
 

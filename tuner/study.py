@@ -62,6 +62,9 @@ def open_database(url: str) -> RDBStorage:
     Raises:
         UsageError: no such database, no driver for it, or it cannot be reached.
     """
+    # Heartbeats are experimental in Optuna, and outside of its optimize() ours to send.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
     for plain in ("postgresql://", "postgres://"):
         if url.startswith(plain):
             url = f"{DRIVER}://{url.removeprefix(plain)}"
@@ -110,9 +113,6 @@ class Study:
 
     def __init__(self, store: Store, sampler: BaseSampler) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        if store.url:  # heartbeats are experimental in Optuna, and beyond optimize() ours to send
-            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-            warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
         self._store, self._storage = store, store.open()
         with _refusing(store.url) if store.url else nullcontext():
             self._study = optuna.create_study(

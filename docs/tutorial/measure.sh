@@ -4,11 +4,11 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python}
-project=${1:-$(mktemp -d)}/photos
+project=${1:-$(mktemp -d)}/project
 mkdir -p "$project" && cd "$project"
-cp "$here/../../examples/image_folder.py" train.py
+cp "$here/../../examples/remote_storage.py" train.py
 git init -q . && printf 'results/\n' > .gitignore && git add . && git -c user.name=you -c user.email=you@example.org commit -qm start
-"$python" -m gputune profile --budget 60 train.py 2> "$here/profile.txt"
+"$python" -m gputune profile --budget 45 train.py 2> "$here/profile.txt"
 cp "$(ls -d results/*/ | tail -n 1)run.json" "$here/before.json"
 "$python" -m gputune export --format patch > "$here/train.patch" 2> "$here/export.txt"
 git apply "$here/train.patch"

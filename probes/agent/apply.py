@@ -61,11 +61,20 @@ class Applier:
         before = settings_of(loader)
         if wanted is not None:
             set_on_loader(loader, wanted)
-            differences = before.differences(wanted)
+            differences = before.differences(wanted.loader_only())
             changes = ", ".join(f"{name} {old} -> {new}" for name, (old, new) in differences.items())
             self._say(site.key, f"applied to the loader at {_short(*site.key)}: {changes or 'nothing to change'}")
         else:
             self._say(site.key, f"left the loader at {_short(*site.key)} alone: {why_not}")
+
+    def process_wide(self) -> Settings | None:
+        """Return settings with what any loader's settings switch on in the process itself, and say it."""
+        wanted: dict[str, Any] = {}
+        for loader in self._config.loaders:
+            wanted |= loader.settings.process_wide()
+        for name, value in wanted.items():
+            self._say((name, 0), f"applied to the process: {name}={value}")
+        return Settings.make(**wanted) if wanted else None
 
     def _match(self, site: Any, dataset_class: str) -> tuple[Settings | None, str]:
         same_file = [c for c in self._config.loaders if _same_file(c.file, site.file)]
@@ -93,8 +102,12 @@ class Applier:
             print(f"gputune: {text}", file=sys.stderr)
 
 
-def install(dataloader: ModuleType, config_path: str, after_import: AfterImport, *, quiet: bool = False) -> None:
+def install(
+    dataloader: ModuleType, config_path: str, after_import: AfterImport, *, quiet: bool = False
+) -> Settings | None:
     """Apply the settings of a file to every loader that will be constructed.
+
+    Returns what is to be switched on in the process itself, or ``None`` when that is nothing.
 
     Raises:
         msgspec.ValidationError: the file is no configuration (the caller reports it; the script runs on).
@@ -103,6 +116,7 @@ def install(dataloader: ModuleType, config_path: str, after_import: AfterImport,
     applier = Applier(config, quiet=quiet)
     watch_construction(dataloader.DataLoader, applier.constructed)
     after_import(STATEFUL, lambda module: watch_construction(module.StatefulDataLoader, applier.constructed))
+    return applier.process_wide()
 
 
 def _same_file(configured: str, actual: str) -> bool:

@@ -111,6 +111,10 @@ class BurstBuilder:
         if not self._measuring():
             return time.monotonic() - self.start_s > 2 * max(length.max_s, self.order.deadline_s)
         elapsed_s = time.monotonic() - self._measure_from_s
+        if length.checkpoints:
+            met = sum(stall.kind is StallKind.CHECKPOINT for stall in self.stalls)
+            enough = met >= length.checkpoints and count >= length.min_batches and elapsed_s >= length.min_s
+            return enough or elapsed_s >= length.max_s
         whole_round = count % max(1, self.order.settings.num_workers) == 0 or self.order.replay
         if elapsed_s >= 1.5 * length.max_s or (elapsed_s >= length.max_s and whole_round):
             return count >= 3 or elapsed_s >= 3 * length.max_s

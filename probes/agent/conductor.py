@@ -20,6 +20,7 @@ from gputune.probes.agent.hooks import Attached
 from gputune.probes.agent.interludes import Interludes
 from gputune.probes.agent.line import Line, end_process
 from gputune.probes.agent.measurer import Instruments, Measurer
+from gputune.probes.agent.offload import Offload
 from gputune.probes.agent.ranks import Ranks
 from gputune.probes.agent.recorder import forget_yielded
 from gputune.probes.agent.replay import ReplayCache
@@ -42,6 +43,7 @@ class Conductor:
         claim: called once before that; false where another process of the command is conducted already.
         ranks: this process's part in a job of several.
         started_s: monotonic time at which the agent came.
+        offload: the stand-ins for saving and logging, where they outlive the conductor.
     """
 
     def __init__(
@@ -55,14 +57,16 @@ class Conductor:
         claim: Callable[[], bool],
         ranks: Ranks,
         started_s: float,
+        offload: Offload | None = None,
     ) -> None:
         self.alone: Alone | None = None
+        self.offload = offload or Offload(self.checkpointed, self.logged)
         self._line, self._sites, self._ring = Line(channel), sites, ring
         self._environment, self._claim, self._started_s = environment, claim, started_s
         self._ranks = ranks
         self._discovery = Discovery(steps)
         self._interludes, self._cache = Interludes(), ReplayCache()
-        self._instruments = Instruments(steps, ring, self._interludes, self._cache)
+        self._instruments = Instruments(steps, ring, self._interludes, self._cache, self.offload)
         self._target: Site | None = None
         self._measurer: Measurer | None = None
         self._released = self._inside = False

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gputune.probes.agent import checkpoints, clock, loggers, ranks_board, start, torch_private
+from gputune.probes.agent import clock, ranks_board, start, torch_private
 from gputune.probes.agent.conductor import Conductor
 from gputune.probes.agent.hooks import Attached, LoaderHooks
+from gputune.probes.agent.offload import Offload
 from gputune.probes.agent.ranks import Ranks
 from gputune.probes.agent.sites import Sites
 from gputune.probes.agent.steps import StepCounter
@@ -51,8 +52,9 @@ class Inside:
         self._watch_dead_workers(0)
         clock.install(self._ring)
         self._steps.install()
-        checkpoints.install(self._checkpointed)
-        loggers.install(self._logged, lambda name, callback: None)
+        self._offload = Offload(self._checkpointed, self._logged)
+        self._offload.saving.install()
+        self._offload.logging.install(lambda name, callback: None)
 
     @contextmanager
     def conducted(self, channel: Channel[Order]) -> Iterator[Callable[[], int]]:
@@ -71,12 +73,14 @@ class Inside:
             claim=lambda: True,
             ranks=Ranks(ranks_board.create(), self._ring.fd),
             started_s=time.monotonic(),
+            offload=self._offload,
         )
         self._watch_dead_workers(1)
         try:
             yield lambda: sum(site.batches for site in self._sites.records())
         finally:
             self._conductor = None
+            self._offload.stop()
             self._watch_dead_workers(0)
 
     def _watch_dead_workers(self, whose: int) -> None:

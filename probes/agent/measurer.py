@@ -18,6 +18,7 @@ from gputune.probes.agent.diagnosis import Diagnosis
 from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
 from gputune.probes.agent.interludes import Interludes
+from gputune.probes.agent.offload import Offload
 from gputune.probes.agent.ranks_party import Party, RankFailed
 from gputune.probes.agent.recorder import forget_yielded
 from gputune.probes.agent.replay import ReplayCache
@@ -36,6 +37,8 @@ class Instruments(NamedTuple):
     ring: clock.Ring
     interludes: Interludes
     cache: ReplayCache
+    offload: Offload
+    """Switches what is done off the training thread; a part of an order's settings."""
 
 
 class Measurer:
@@ -56,7 +59,7 @@ class Measurer:
         self.released = False
         """The tuner has let go: nothing is to be measured any more."""
         self._party, self._sites = party, sites
-        self._steps, self._ring, self._interludes, self._cache = instruments
+        self._steps, self._ring, self._interludes, self._cache, self._offload = instruments
         self._diagnosis = Diagnosis(self._ring.board)
         self._target, self._own = attached.site, settings_of(attached.loader).replace(knobs=knob.changed())
         self._hot_swap, self._accelerator = environment.hot_swap, environment.accelerator
@@ -73,6 +76,9 @@ class Measurer:
         if self._builder is None:
             self._obey(iterator, attached, original)
         if self._builder is None:
+            return self._unmeasured(iterator, attached, original)
+        if (failure := self._offload.failure()) is not None:
+            self._undo(iterator, attached, self._builder, failure)
             return self._unmeasured(iterator, attached, original)
         try:
             self._party.check()
@@ -177,13 +183,16 @@ class Measurer:
             return
         if not isinstance(order, Measure):
             knob.settle(self._own.knobs or ())
+            self._offload.stop()
             if self._hot_swap:
                 swap(iterator, attached.loader, attached.index_sampler, self._own)
             self._copies.remove()
             self.released = True
             return
         current = settings_of(attached.loader).replace(knobs=order.settings.knobs)
-        if (not self._hot_swap and order.settings != current) or not knob.settle(order.settings.knobs or ()):
+        if (not self._hot_swap and order.settings.loader_only() != current) or not knob.settle(
+            order.settings.knobs or ()
+        ):
             self._party.say(Refused(id=order.id, reason="settings cannot be swapped in this process"))
             return
         if order.replay and self._accelerator:
@@ -194,14 +203,15 @@ class Measurer:
         builder = self._builder = BurstBuilder(order, self._batches, swapped=self._hot_swap)
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.prepare()
-        if self._hot_swap:
-            try:
+        try:
+            self._offload.use(order.settings)
+            if self._hot_swap:
                 self._swap(iterator, attached, original, builder)
-            except Exception as error:
-                if order.settings == self._own:
-                    raise
-                self._undo(iterator, attached, builder, error)
-                return
+        except Exception as error:
+            if order.settings == self._own:
+                raise
+            self._undo(iterator, attached, builder, error)
+            return
         builder.began(builder.swap_s or time.monotonic() - builder.start_s)
         if order.purpose is Purpose.DIAGNOSIS:
             self._diagnosis.begin()
@@ -240,9 +250,11 @@ class Measurer:
         self.deadline_s = None
         self._diagnosis.end()
         reason = explain(iterator, error)
-        kill_workers(iterator)
         knob.settle(self._own.knobs or ())
-        swap(iterator, attached.loader, attached.index_sampler, self._own)
+        self._offload.stop()
+        if self._hot_swap:
+            kill_workers(iterator)
+            swap(iterator, attached.loader, attached.index_sampler, self._own)
         self._builder, self._complete = None, False
         order = builder.order
         failed = Infeasible(

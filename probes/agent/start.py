@@ -11,10 +11,11 @@ import time
 import types
 from typing import Any
 
-from gputune.probes.agent import apply, checkpoints, clock, device, loggers, torch_private
+from gputune.probes.agent import apply, clock, device, torch_private
 from gputune.probes.agent.alone import Alone
 from gputune.probes.agent.conductor import Conductor
 from gputune.probes.agent.hooks import LoaderHooks
+from gputune.probes.agent.offload import Offload
 from gputune.probes.agent.ranks import Ranks
 from gputune.probes.agent.sites import Sites
 from gputune.probes.agent.steps import StepCounter
@@ -22,14 +23,27 @@ from gputune.probes.attach import descriptors
 from gputune.probes.attach.wake import AfterImport
 from gputune.probes.channel import Channel, ChannelClosed
 from gputune.probes.protocol import Environment, Order, Trouble
+from gputune.probes.settings import Settings
 
 STATEFUL = apply.STATEFUL
 
 
 def start_apply(dataloader: types.ModuleType, config_path: str, after_import: AfterImport) -> None:
     """Set the loaders' settings from a file as they are constructed (``gputune run``)."""
-    apply.install(dataloader, config_path, after_import)
+    settings = apply.install(dataloader, config_path, after_import)
+    if settings is not None:
+        _switch_on(settings, after_import)
     keep_tracebacks_clean()
+
+
+def _switch_on(settings: Settings, after_import: AfterImport) -> None:
+    """Stand in for torch.save and for loggers, whichever the settings ask for."""
+    offload = Offload()
+    if settings.async_logging:
+        offload.logging.install(after_import)
+    if settings.async_checkpoint != "off":
+        _once_torch_can_save(offload, after_import)
+    offload.use(settings)
 
 
 def start_probe(
@@ -76,8 +90,9 @@ def start_probe(
     after_import(STATEFUL, lambda module: hooks.watch_construction(module.StatefulDataLoader))
     clock.install(ring)
     _watch_worker_info(dataloader, ring)
-    _once_torch_is_ready(steps, conductor, after_import)
-    loggers.install(conductor.logged, after_import)
+    _once_torch_is_ready(steps, after_import)
+    conductor.offload.logging.install(after_import)
+    _once_torch_can_save(conductor.offload, after_import)
     conductor.alone = Alone(steps, sites, conductor.trained_alone)
     steps.on_first = conductor.alone.start
     atexit.register(in_this_process_only, conductor.goodbye)
@@ -141,16 +156,19 @@ def _watch_worker_info(dataloader: types.ModuleType, ring: clock.Ring) -> None:
     worker.get_worker_info = dataloader.get_worker_info = get_worker_info  # type: ignore[attr-defined]
 
 
-def _once_torch_is_ready(steps: StepCounter, conductor: Conductor, after_import: AfterImport) -> None:
+def _once_torch_is_ready(steps: StepCounter, after_import: AfterImport) -> None:
     """Install what needs the rest of torch, which is still being imported when the data package is."""
     if "torch.optim.optimizer" in sys.modules and hasattr(sys.modules["torch.optim.optimizer"], "Optimizer"):
         steps.install()
     else:
         after_import("torch.optim.optimizer", lambda _: steps.install())
+
+
+def _once_torch_can_save(offload: Offload, after_import: AfterImport) -> None:
     if hasattr(sys.modules["torch"], "save"):
-        checkpoints.install(conductor.checkpointed)
+        offload.saving.install()
     else:
-        after_import("torch.serialization", lambda _: checkpoints.install(conductor.checkpointed))
+        after_import("torch.serialization", lambda _: offload.saving.install())
 
 
 def in_this_process_only(action: Any, pid: int = os.getpid()) -> None:

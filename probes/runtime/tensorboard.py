@@ -14,77 +14,107 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from gputune.probes.runtime.background import DEFAULT_CAPACITY, BackgroundThread, WhenFull
+from gputune.probes.runtime.background import DEFAULT_CAPACITY, BackgroundError, BackgroundThread, WhenFull
 from gputune.probes.runtime.snapshot import settle, snapshot
 
 _SYNCHRONOUS = frozenset({"add_graph", "add_onnx_graph", "add_custom_scalars", "add_hparams"})
-_BARRIERS = ("flush", "close")
+_BARRIERS = ("flush", "close", "export_scalars_to_json")
 _BACKGROUND = "_gputune_background"
 
-_originals: dict[str, Any] = {}
-_patched: list[type] = []
+_installed: AsyncMethods | None = None
+
+
+class AsyncMethods:
+    """The methods of one writer class as they are when they work behind the caller.
+
+    Args:
+        writer_class: torch's ``SummaryWriter`` or tensorboardX's.
+        capacity: calls of one writer that may wait.
+        when_full: see :class:`BackgroundThread`.
+    """
+
+    def __init__(self, writer_class: type, capacity: int = DEFAULT_CAPACITY, when_full: WhenFull = "block") -> None:
+        self.writer_class = writer_class
+        self.originals = {
+            name: method
+            for name, method in inspect.getmembers(writer_class, inspect.isfunction)
+            if name in _BARRIERS or name.startswith("add_")
+        }
+        self.replacements = {name: self._replacement(name) for name in self.originals}
+        self._capacity, self._when_full = capacity, when_full
+        self._open: weakref.WeakSet[BackgroundThread] = weakref.WeakSet()
+
+    def flush(self) -> None:
+        """Block until every writer has written what it was given.
+
+        Raises:
+            BackgroundError: a call failed; the others were made all the same.
+        """
+        failed: BackgroundError | None = None
+        for background in list(self._open):
+            try:
+                background.flush()
+            except BackgroundError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _replacement(self, name: str) -> Callable[..., Any]:
+        method = self.originals[name]
+        if name in _BARRIERS:
+            return _barrier(name, method)
+        return _after_flush(method) if name in _SYNCHRONOUS else self._later(method)
+
+    def _later(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        names = list(inspect.signature(method).parameters)
+        position = names.index("walltime") - 1 if "walltime" in names else None
+
+        @functools.wraps(method)
+        def add(writer: Any, *args: Any, **kwargs: Any) -> None:
+            if position is not None:
+                if len(args) <= position:
+                    if kwargs.get("walltime") is None:
+                        kwargs["walltime"] = time.time()
+                elif args[position] is None:
+                    args = (*args[:position], time.time(), *args[position + 1 :])
+            self._background_of(writer).put(_add_settled, method, writer, snapshot(args), snapshot(kwargs))
+
+        return add
+
+    def _background_of(self, writer: Any) -> BackgroundThread:
+        # In the instance, so that each writer keeps an order of its own and takes its thread along when it goes.
+        found = writer.__dict__.get(_BACKGROUND)
+        if found is None:
+            found = writer.__dict__[_BACKGROUND] = BackgroundThread("SummaryWriter", self._capacity, self._when_full)
+            # The event writer behind it has a thread and a queue of its own, which exit would cut off.
+            flush, reference = self.originals["flush"], weakref.ref(writer)
+            found.at_exit = lambda: flush(alive) if (alive := reference()) is not None else None
+            self._open.add(found)
+        assert isinstance(found, BackgroundThread)
+        return found
 
 
 def install_async_logging(capacity: int = DEFAULT_CAPACITY, when_full: WhenFull = "block") -> bool:
     """Make torch's ``SummaryWriter`` asynchronous; returns False where there is no tensorboard."""
+    global _installed
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return False
-    if _patched:
-        return True
-    for name, method in inspect.getmembers(SummaryWriter, inspect.isfunction):
-        if name in _BARRIERS:
-            replacement = _barrier(name, method)
-        elif name in _SYNCHRONOUS:
-            replacement = _after_flush(method)
-        elif name.startswith("add_"):
-            replacement = _later(method, capacity, when_full)
-        else:
-            continue
-        _originals[name] = method
-        setattr(SummaryWriter, name, replacement)
-    _patched.append(SummaryWriter)
+    if _installed is None:
+        _installed = AsyncMethods(SummaryWriter, capacity, when_full)
+        for name, replacement in _installed.replacements.items():
+            setattr(SummaryWriter, name, replacement)
     return True
 
 
 def uninstall_async_logging() -> None:
     """Put the original methods back; writers that are open finish what they have when they are flushed."""
-    while _patched:
-        writer_class = _patched.pop()
-        for name, method in _originals.items():
-            setattr(writer_class, name, method)
-    _originals.clear()
-
-
-def _background_of(writer: Any, capacity: int, when_full: WhenFull) -> BackgroundThread:
-    # In the instance, so that each writer keeps an order of its own and takes its thread along when it goes.
-    found = writer.__dict__.get(_BACKGROUND)
-    if found is None:
-        found = writer.__dict__[_BACKGROUND] = BackgroundThread("SummaryWriter", capacity, when_full)
-        # The event writer behind it has a thread and a queue of its own, which exit would cut off.
-        flush, reference = _originals["flush"], weakref.ref(writer)
-        found.at_exit = lambda: flush(alive) if (alive := reference()) is not None else None
-    assert isinstance(found, BackgroundThread)
-    return found
-
-
-def _later(method: Callable[..., Any], capacity: int, when_full: WhenFull) -> Callable[..., Any]:
-    names = list(inspect.signature(method).parameters)
-    position = names.index("walltime") - 1 if "walltime" in names else None
-
-    @functools.wraps(method)
-    def add(self: Any, *args: Any, **kwargs: Any) -> None:
-        if position is not None:
-            if len(args) <= position:
-                if kwargs.get("walltime") is None:
-                    kwargs["walltime"] = time.time()
-            elif args[position] is None:
-                args = (*args[:position], time.time(), *args[position + 1 :])
-        background = _background_of(self, capacity, when_full)
-        background.put(_add_settled, method, self, snapshot(args), snapshot(kwargs))
-
-    return add
+    global _installed
+    if _installed is not None:
+        for name, method in _installed.originals.items():
+            setattr(_installed.writer_class, name, method)
+        _installed = None
 
 
 def _add_settled(method: Any, writer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

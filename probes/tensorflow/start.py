@@ -75,7 +75,7 @@ def start_probe(
     hooks.install(sites, conductor)
     keras_hooks.install(steps, conductor.checkpointed, conductor.logged, after_import)
     after_import(private.PY_DATASET_ADAPTER, py_dataset.install)
-    loggers.install(conductor.logged, lambda name, callback: None)
+    loggers.Logging(conductor.logged).install(lambda name, callback: None)
     atexit.register(in_this_process_only, conductor.goodbye)
     keep_tracebacks_clean()
 

@@ -43,3 +43,18 @@ def test_every_field_has_a_row_in_the_table():
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("OFF", False), ("1", True)])
 def test_switches_are_read_in_the_usual_words(text, value):
     assert SETTINGS["pin_memory"].parse(text) is value
+
+
+def test_what_belongs_to_the_process_is_no_argument_of_a_loader():
+    settings = Settings.make(num_workers=2, async_checkpoint="thread", async_logging=True)
+    assert settings.process_wide() == {"async_checkpoint": "thread", "async_logging": True}
+    assert settings.loader_only() == Settings.make(num_workers=2)
+    assert not settings.dataloader_kwargs().keys() & settings.process_wide().keys()
+    assert str(settings).endswith("async_checkpoint=thread async_logging=True")
+
+
+def test_a_kind_of_writer_is_read_by_name_or_as_on_and_off():
+    row = SETTINGS["async_checkpoint"]
+    assert [row.parse(text) for text in ("on", "off", "process")] == ["thread", "off", "process"]
+    with pytest.raises(ValueError, match="async_checkpoint takes off, thread, process or on, not 'fast'"):
+        row.parse("fast")

@@ -12,12 +12,13 @@ import msgspec
 import run_factory as factory
 
 from gputune.export import patch
-from gputune.probes.settings import SETTINGS, Settings
+from gputune.probes.settings import SETTINGS, Scope, Settings
 from gputune.record import Recommendation, Run
 
 HEAD = "import torch\nfrom torch.utils.data import DataLoader\n\ndata = list(range(8))\n"
 WANTED = Settings.make(num_workers=3, prefetch_factor=4, pin_memory=True)
 NONE = Settings()
+LOADER_SETTINGS = [name for name, row in SETTINGS.items() if row.scope is Scope.LOADER]
 
 
 def git(folder: Path, *arguments: str, text: bytes | None = None) -> str:
@@ -58,4 +59,4 @@ def applied(folder: Path, file: Path, run: Run) -> bytes:
 def loader_of(source: bytes) -> Settings:
     names: dict[str, Any] = {"__name__": "script"}
     exec(compile(source, "train.py", "exec"), names)
-    return Settings.make(**{name: getattr(names["loader"], name) for name in SETTINGS})
+    return Settings.make(**{name: getattr(names["loader"], name) for name in LOADER_SETTINGS})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from gputune import config
+from gputune.export import runtime_api
 from gputune.probes import knob
 from gputune.record import Run
 
@@ -14,9 +15,10 @@ PREFIX = "DATALOADER_"
 def render(run: Run) -> str:
     """Return one ``NAME=value`` a line; booleans are 1 and 0."""
     made = config.from_run(run)
-    values = made.loaders[0].settings.dataloader_kwargs()
+    settings = made.loaders[0].settings
+    values = settings.dataloader_kwargs()
     lines = ["# your script has to read these, torch does not: int(os.environ['DATALOADER_NUM_WORKERS'])"]
     lines += [f"{PREFIX}{name.upper()}={int(value)}" for name, value in values.items()]
     if made.knobs:
         lines.append(f"{knob.VARIABLE}={shlex.quote(knob.environment(made.knobs.items()))}")
-    return "\n".join(lines) + "\n"
+    return runtime_api.appended("\n".join(lines) + "\n", settings)

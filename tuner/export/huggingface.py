@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from gputune import config
+from gputune.export import runtime_api
 from gputune.probes.settings import Settings
 from gputune.record import Run
 
@@ -19,11 +20,13 @@ def arguments(settings: Settings) -> dict[str, Any]:
 
 def render(run: Run) -> str:
     """Return the three forms, each under a comment that says what it is."""
-    made = arguments(config.from_run(run).loaders[0].settings)
+    settings = config.from_run(run).loaders[0].settings
+    made = arguments(settings)
     kwargs = "".join(f"    {name}={value!r},\n" for name, value in made.items())
     flags = " ".join(f"--{name} {value}" for name, value in made.items())
-    return (
+    text = (
         f"# keyword arguments\nTrainingArguments(\n    ...,\n{kwargs})\n\n"
         f"# command line flags\n{flags}\n\n"
         f"# JSON for HfArgumentParser.parse_json_file (merge into your file)\n{json.dumps(made, indent=2)}\n"
     )
+    return runtime_api.appended(text, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gputune import config
+from gputune.export import runtime_api
 from gputune.record import Run
 
 
@@ -13,7 +14,7 @@ def render(run: Run) -> str:
         f"            {name}={value!r},\n" for name, value in loader.settings.dataloader_kwargs().items()
     )
     batch = run.loader.batch_size if run.loader and run.loader.batch_size else "self.batch_size"
-    return (
+    text = (
         "from lightning.pytorch import LightningDataModule\n"
         "from torch.utils.data import DataLoader\n\n\n"
         "class DataModule(LightningDataModule):\n"
@@ -22,3 +23,4 @@ def render(run: Run) -> str:
         f"        return DataLoader(\n            self.train_set,\n            batch_size={batch},\n"
         f"            shuffle=True,  # keep yours\n{arguments}        )\n"
     )
+    return runtime_api.appended(text, loader.settings)

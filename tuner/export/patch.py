@@ -11,7 +11,7 @@ import msgspec
 
 from gputune import config
 from gputune.errors import InconclusiveError
-from gputune.export import callsite, splice, tfdata_patch
+from gputune.export import callsite, runtime_api, splice, tfdata_patch
 from gputune.probes.protocol import LoaderSite
 from gputune.probes.settings import Settings
 from gputune.record import Run
@@ -62,6 +62,7 @@ def make(run: Run) -> Patch:
     call = callsite.find_call(source, site.line, site.loader_class, site.settings)
     made = splice.plan(source, call, site.settings, wanted)
     notes = [f"# {name}={getattr(wanted, name)}: {why}; change it there" for name, why in made.blocked.items()]
+    notes += runtime_api.comments(wanted)
     if not made.names:
         listed = "; ".join(note.removeprefix("# ") for note in notes)
         raise InconclusiveError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gputune import config
+from gputune.export import runtime_api
 from gputune.record import Run
 
 
@@ -13,7 +14,7 @@ def render(run: Run) -> str:
     for number, loader in enumerate(made.loaders):
         name = "loader_kwargs" if number == 0 else f"loader_kwargs_{number + 1}"
         parts.append(snippet(loader, name))
-    return "\n".join(parts)
+    return runtime_api.appended("\n".join(parts), made.loaders[0].settings)
 
 
 def snippet(loader: config.LoaderConfig, name: str = "loader_kwargs") -> str:

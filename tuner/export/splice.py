@@ -8,11 +8,9 @@ import msgspec
 
 from gputune.export import callsite
 from gputune.export.callsite import Source
-from gputune.probes.settings import DEFAULT_PREFETCH_FACTOR, SETTINGS, Settings
+from gputune.probes.settings import DEFAULT_PREFETCH_FACTOR, NEED_WORKERS, SETTINGS, Scope, Settings
 
 TORCH_DEFAULTS = {"num_workers": 0, "pin_memory": False, "persistent_workers": False, "in_order": True}
-NEED_WORKERS = ("prefetch_factor", "persistent_workers", "in_order")
-"""Settings that torch refuses or ignores without workers."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -35,7 +33,7 @@ def plan(source: Source, call: ast.Call, observed: Settings, wanted: Settings) -
     replace: dict[str, ast.expr] = {}
     add: list[str] = []
     blocked: dict[str, str] = {}
-    for name in SETTINGS:
+    for name in (name for name, row in SETTINGS.items() if row.scope is Scope.LOADER):
         target, given = getattr(wanted, name), callsite.argument(call, name)
         if given.node is not None and given.literal:
             if given.value != target and not _means_the_same(name, given.value, target):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gputune import stats
+from gputune import proof as proofs
 from gputune.numbers import plain_rate
 from gputune.record import Proof
 from gputune.report import svg
@@ -15,7 +15,7 @@ def ratios(proof: Proof) -> list[tuple[float, float, float]]:
     """Return user rate, candidate rate and their ratio for each pair."""
     found = []
     for pair in proof.pairs:
-        user, candidate = stats.samples_per_s(pair.user), stats.samples_per_s(pair.candidate)
+        user, candidate = proofs.user_and_candidate(pair)
         if user > 0 and candidate > 0:
             found.append((user, candidate, candidate / user))
     return found

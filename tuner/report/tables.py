@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from gputune import described, hotspots, ledger, pipeline_stages, stats, words
+from gputune import described, hotspots, ledger, pipeline_stages, proof, stats, words
 from gputune.numbers import cores, known_size, percent, plain_rate, seconds, size
 from gputune.probes.burst import Burst, Where
 from gputune.probes.settings import SETTINGS, Settings
@@ -64,9 +66,8 @@ def changes(run: Run) -> list[Change]:
     mine, theirs = before.settings, run.proof.candidate
     rows = _changed_settings(mine, theirs)
     rows += [_change(name, "default", str(value)) for name, value in theirs.knob_values.items()]
-    user = [pair.user for pair in run.proof.pairs]
-    candidate = [pair.candidate for pair in run.proof.pairs]
-    rows.append(_change("samples/s (proof)", _mean_rate(user), _mean_rate(candidate)))
+    both = [proof.user_and_candidate(pair) for pair in run.proof.pairs]
+    rows.append(_change("samples/s (proof)", *(_mean_rate(rates) for rates in zip(*both, strict=True))))
     rows.append(_change("data wait", _wait(before), _wait(after)))
     rows.append(_change("CPU cores busy", _cores(before), _cores(after)))
     rows.append(_change("memory", known_size(before.host.rss_bytes), known_size(after.host.rss_bytes)))
@@ -104,8 +105,7 @@ def pipeline(run: Run) -> list[tuple[str, str, str, str]]:
 
 
 def _worth_showing(name: str, before: object, after: object) -> bool:
-    quiet = True if name == "in_order" else None
-    return before != after or (before is not quiet and before is not False)
+    return before != after or before not in (None, False, "off", True if name == "in_order" else None)
 
 
 def _change(name: str, before: str, after: str) -> Change:
@@ -116,8 +116,7 @@ def _value(value: object) -> str:
     return NONE if value is None else shown(value)
 
 
-def _mean_rate(bursts: list[Burst]) -> str:
-    rates = [stats.samples_per_s(burst) for burst in bursts]
+def _mean_rate(rates: Sequence[float]) -> str:
     return plain_rate(sum(rates) / len(rates)) if rates else NONE
 
 

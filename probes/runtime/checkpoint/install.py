@@ -7,6 +7,7 @@ import filecmp
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 
 import torch
 
@@ -19,22 +20,30 @@ _installed: AsyncSaver | None = None
 _hooks_registered = False
 
 
-def install_async_save(writer: WriterKind = DEFAULT_WRITER) -> AsyncSaver | None:
+def install_async_save(
+    writer: WriterKind = DEFAULT_WRITER, *, in_place_of: Callable[..., None] | None = None
+) -> AsyncSaver | None:
     """Make ``torch.save`` asynchronous in this process until :func:`uninstall_async_save`.
 
     Returns None, after saying why on stderr, where this torch does not behave as we rely on: saving stays as
     it is.
+
+    Args:
+        writer: who writes the files, "thread" or "process".
+        in_place_of: torch's own function, where the caller stands in its place already and calls
+            :meth:`AsyncSaver.save` itself.
     """
     global _installed, _hooks_registered
     with _lock:
         if _installed is not None:
             return _installed
-        reason = self_test()
+        original = in_place_of or torch_save
+        reason = self_test(original)
         if reason:
             say(f"torch.save stays synchronous: {reason}")
             return None
-        _installed = AsyncSaver(writer)
-        _installed.install()
+        _installed = AsyncSaver(writer, original)
+        _installed.install(replace=in_place_of is None)
         if not _hooks_registered:
             atexit.register(_at_exit)
             if hasattr(os, "register_at_fork"):
@@ -56,8 +65,14 @@ def uninstall_async_save() -> None:
         saver.uninstall()
 
 
-def self_test() -> str:
+def is_async_save_installed() -> bool:
+    """Tell whether :func:`install_async_save` is in force."""
+    return _installed is not None
+
+
+def self_test(synchronous: Callable[..., None] | None = None) -> str:
     """Save one small state both ways and compare the files; returns what differs, or an empty text."""
+    synchronous = synchronous or torch_save
     missing = torch_names.missing_names()
     if missing:
         return f"torch {torch.__version__} has no {', '.join(missing)}"
@@ -67,9 +82,9 @@ def self_test() -> str:
         ours, theirs = os.path.join(folder, "a", "state.pt"), os.path.join(folder, "b", "state.pt")
         for path in (ours, theirs):
             os.mkdir(os.path.dirname(path))
-        saver = AsyncSaver("thread")
+        saver = AsyncSaver("thread", synchronous)
         try:
-            torch_save(state, theirs)
+            synchronous(state, theirs)
             saver.save(state, ours)
             saver.close()
         except Exception as error:  # noqa: BLE001 - any failure of the test means: do not touch torch.save

@@ -20,7 +20,8 @@ from gputune.probes.runtime.checkpoint.staging import Arena
 from gputune.probes.runtime.checkpoint.writer_process import WriterProcess
 
 WriterKind = Literal["thread", "process"]
-_BACKGROUND_NICENESS = 10
+_BACKGROUND_NICENESS = 5
+"""Training goes first, but the next save waits for this one: at 10 busy loader workers starve it."""
 
 Finished = Callable[[BaseException | None], None]
 
@@ -92,6 +93,11 @@ class SaveLane:
             if not handed_over:  # a signal handler raised just here: nobody must wait for this file
                 self._idle.set()
                 finished(InterruptedError("the save was interrupted"))
+
+    def warm_up(self) -> None:
+        """Start the writer process, if that is what writes, and wait until it is ready."""
+        if self._process is not None:
+            self._process.warm_up()
 
     def is_idle(self) -> bool:
         """Tell whether the next :meth:`submit` would start copying at once."""

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,9 +35,15 @@ class AsyncSaveError(RuntimeError):
 
 
 class AsyncSaver:
-    """The state behind :func:`install_async_save`: one lane, the pending files, the failures not yet told."""
+    """The state behind :func:`install_async_save`: one lane, the pending files, the failures not yet told.
 
-    def __init__(self, writer: WriterKind) -> None:
+    Args:
+        writer: "thread" or "process".
+        synchronous: what saves the rest; torch's own function unless somebody stands in its place.
+    """
+
+    def __init__(self, writer: WriterKind, synchronous: Callable[..., None] = torch_save) -> None:
+        self._synchronous = synchronous
         self.pending = PendingPaths()
         self.synchronous_reasons: dict[str, int] = {}
         """Why saves were left synchronous, and how often: for reports."""
@@ -46,19 +53,26 @@ class AsyncSaver:
         self._barriers = Barriers(self.pending)
         self._failures: list[tuple[str, BaseException]] = []
         self._swept: set[str] = set()
+        self._replaced = self.is_installed = False
         self._make_lane()
 
     def _make_lane(self) -> None:
         self._lane = SaveLane(self._writer, on_start=self.pending.mark_internal)
 
-    def install(self) -> None:
-        """Put :meth:`save` in place of ``torch.save``."""
+    def install(self, *, replace: bool = True) -> None:
+        """Put :meth:`save` in place of ``torch.save`` and watch the files.
 
-        @functools.wraps(torch_save)
-        def save(*args: Any, **kwargs: Any) -> None:
-            self.save(*args, **kwargs)
+        Args:
+            replace: False where somebody who calls :meth:`save` stands there already.
+        """
+        self._replaced, self.is_installed = replace, True
+        if replace:
 
-        torch.save = torch.serialization.save = save
+            @functools.wraps(torch_save)
+            def save(*args: Any, **kwargs: Any) -> None:
+                self.save(*args, **kwargs)
+
+            torch.save = torch.serialization.save = save
         self._barriers.install()
 
     def uninstall(self) -> None:
@@ -67,9 +81,15 @@ class AsyncSaver:
         Raises:
             AsyncSaveError: the last save failed.
         """
-        torch.save = torch.serialization.save = torch_save
+        self.is_installed = False
+        if self._replaced:
+            torch.save = torch.serialization.save = torch_save
         self._barriers.uninstall()
         self.close()
+
+    def warm_up(self) -> None:
+        """Do beforehand what the first save would wait for: start the writer process."""
+        self._lane.warm_up()
 
     def close(self) -> None:
         """Finish what is under way and give threads, processes and memory back.
@@ -106,7 +126,7 @@ class AsyncSaver:
             captured = self._submit(captured, where)
         if captured:
             self._note_synchronous(str(captured))
-            torch_save(
+            self._synchronous(
                 obj,
                 f,
                 pickle_module,

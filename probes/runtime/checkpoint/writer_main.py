@@ -13,7 +13,7 @@ from gputune.probes.runtime.checkpoint.archive import write_durably
 from gputune.probes.runtime.checkpoint.staging import Arena
 from gputune.probes.runtime.checkpoint.writer_process import decode, receive, send
 
-_NICENESS = 10
+_NICENESS = 5  # as the thread's, see lane.py
 _ORPHAN_CHECK_S = 1.0
 
 
@@ -38,7 +38,8 @@ def _obey(near: socket.socket, arena: Arena) -> Arena:
         return Arena.attach(attached_fd, message["attach_bytes"])
     answer: dict[str, Any] = {"error": "", "errno": 0}
     try:
-        write_durably(decode(message), arena)
+        if not message.get("ready"):
+            write_durably(decode(message), arena)
     except Exception as error:  # noqa: BLE001 - it crosses the process boundary and is raised over there
         answer = {"error": f"{error}", "errno": getattr(error, "errno", 0) or 0}
         if isinstance(error, OSError) and error.errno:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -31,10 +32,21 @@ class WriterProcess:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._generation = -1
+        self._ready = False
         self._broken = not hasattr(socket, "send_fds")
 
+    def warm_up(self) -> None:
+        """Start the process and wait until it has imported torch; without it the first write pays for that."""
+        if self._broken:
+            return
+        try:
+            self._is_ready(self._connection(), None)
+        except (OSError, EOFError):
+            self._broken = True
+            self.close()
+
     def write(self, job: WriteJob, arena: Arena) -> bool:
-        """Have ``job`` written; returns False when the process cannot be used and the caller has to write.
+        """Have ``job`` written; returns False when the process cannot be used (yet) and the caller has to write.
 
         Raises:
             OSError, RuntimeError: the process reported that the file cannot be written.
@@ -43,6 +55,8 @@ class WriterProcess:
             return False
         try:
             near = self._connection()
+            if not self._is_ready(near, 0):
+                return False
             if self._generation != arena.generation:
                 send(near, {"attach_bytes": arena.capacity_bytes}, arena.fd)
                 self._generation = arena.generation
@@ -89,8 +103,16 @@ class WriterProcess:
                 start_new_session=True,
             )
             far.close()
-            self._socket = near
+            self._socket, self._ready = near, False
+            send(near, {"ready": True})
         return self._socket
+
+    def _is_ready(self, near: socket.socket, timeout_s: float | None) -> bool:
+        """Whether the process has said that it serves; waits that long for it to say so."""
+        if not self._ready and select.select([near], [], [], timeout_s)[0]:
+            receive(near)
+            self._ready = True
+        return self._ready
 
 
 def encode(job: WriteJob) -> dict[str, Any]:

@@ -7,12 +7,16 @@ import sys
 
 import pytest
 
+import gputune
 from gputune.probes import runtime
 
 
 def test_every_public_name_can_be_had() -> None:
     for name in runtime.__all__:
         assert getattr(runtime, name) is not None
+        assert getattr(gputune, name) is getattr(runtime, name)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = gputune.Nothing
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = runtime.Nothing
 

@@ -15,12 +15,12 @@ import pytest
 import run_factory as factory
 from hypothesis import given
 from hypothesis import strategies as st
+from patch_bench import LOADER_SETTINGS
 from torch.utils.data import DataLoader
 
 from gputune import config
 from gputune.errors import InconclusiveError
 from gputune.export import FORMATS, bencher, env, github_benchmark, huggingface, hydra, lightning, python
-from gputune.probes import settings as table
 from gputune.probes.settings import Settings
 from gputune.record import Recommendation, Run
 
@@ -68,7 +68,7 @@ def test_a_run_that_measured_nothing_feeds_nothing(name: str) -> None:
 def test_the_snippet_gives_the_real_loader_the_same_settings(settings: Settings) -> None:
     kwargs = executed(python.render(recommending(settings)))["loader_kwargs"]
     loader = DataLoader([1, 2, 3], **kwargs)
-    seen = {name: getattr(loader, name) for name in table.SETTINGS}
+    seen = {name: getattr(loader, name) for name in LOADER_SETTINGS}
     assert Settings.make(**seen) == settings
 
 
@@ -200,3 +200,20 @@ def test_exporting_and_reading_back_gives_the_same_settings(settings: Settings, 
 def test_every_format_that_carries_settings_is_read_back_or_run() -> None:
     run_for_real = {"patch", "lightning", "tfdata", "keras"}  # test_patch.py; test_frameworks.py; test_tfdata.py
     assert set(FORMATS) - NEED_NO_RECOMMENDATION - run_for_real == set(READERS)
+
+
+@pytest.mark.parametrize("name", ["python", "env", "lightning", "huggingface", "hydra"])
+def test_what_no_loader_argument_expresses_is_said_in_a_comment(name: str) -> None:
+    settings = Settings.make(num_workers=2, async_checkpoint="thread", async_logging=True)
+    text = FORMATS[name].render(recommending(settings))
+    comments = [line for line in text.splitlines() if line.startswith("# async_")]
+    assert len(comments) == 2
+    assert "gputune.install_async_save('thread')" in comments[0]
+    assert text.startswith(FORMATS[name].render(recommending(settings.loader_only())).rstrip())
+
+
+@pytest.mark.parametrize("name", ["yaml", "json", "toml"])
+def test_process_wide_settings_come_back_from_a_configuration(name: str) -> None:
+    settings = Settings.make(num_workers=2, async_checkpoint="process", async_logging=True)
+    text = FORMATS[name].render(recommending(settings))
+    assert config.parse(text.encode(), f".{name}", "file").loaders[0].settings == settings

@@ -38,6 +38,7 @@ Pair = collections.namedtuple("Pair", "left right")
 def saver(request: pytest.FixtureRequest) -> Iterator[AsyncSaver]:
     installed = install_async_save(request.param)
     assert installed is not None
+    installed.warm_up()
     yield installed
     uninstall_async_save()
 

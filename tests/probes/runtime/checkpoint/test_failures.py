@@ -35,6 +35,7 @@ KILLS = 200 if os.environ.get("GPUTUNE_LONG_TESTS") else 20
 def saver(request: pytest.FixtureRequest) -> Iterator[AsyncSaver]:
     installed = install_async_save(request.param)
     assert installed is not None
+    installed.warm_up()
     yield installed
     uninstall_async_save()
 
@@ -127,6 +128,7 @@ def test_a_failure_in_the_last_save_becomes_the_exit_status(small_disk: Path) ->
 def test_a_killed_writer_process_loses_nothing(tmp_path: Path) -> None:
     installed = install_async_save("process")
     assert installed is not None
+    installed.warm_up()
     try:
         torch.save([1], tmp_path / "x.pt")
         installed.flush()
@@ -196,7 +198,9 @@ def test_a_torch_that_writes_other_bytes_is_noticed(monkeypatch: pytest.MonkeyPa
 
 
 def _save_for_ever(path: str, writer: str, begun: Any) -> None:
-    install_async_save("process" if writer == "process" else "thread")
+    installed = install_async_save("process" if writer == "process" else "thread")
+    assert installed is not None
+    installed.warm_up()
     torch.set_num_threads(1)  # a forked child has none of its parent's OpenMP threads
     version = 0
     while True:
