@@ -28,7 +28,8 @@ import figures
 import msgspec
 import real_strategies as strategies
 
-from gputune.probes.settings import Settings
+from gputune.probes.settings import SETTINGS, Settings
+from gputune.space import WORKERS_PER_CORE
 
 SCRIPTS = ("latency", "decode", "tiny", "tail", "shared_memory", "short_epochs", "optimal", "checkpoint")
 STRATEGIES: dict[str, Callable[[str], strategies.Choice]] = {
@@ -82,16 +83,30 @@ def summary(rows: dict[str, Any]) -> dict[str, Any]:
         if not done:
             continue
         ratios = [row["judge"][name]["ratio"] for row in done]
+        wall_s, grid_s = (sum(row[which]["wall_clock_s"] for row in done) for which in (name, "grid"))
+        proof_s = sum(row[name].get("phases_s", {}).get("proof", 0.0) for row in done)
+        proofs = [row[name]["proved"] for row in done if row[name].get("proved")]
         found[name] = {
             "scripts": len(done),
             "of_grid_best_geometric_mean": round(statistics.geometric_mean(max(r, 1e-3) for r in ratios), 3),
             "of_grid_best_worst": round(min(ratios), 3),
             "bursts_median": statistics.median(row[name]["bursts"] for row in done),
-            "wall_clock_s_total": round(sum(row[name]["wall_clock_s"] for row in done), 1),
-            "grid_wall_clock_s_total": round(sum(row["grid"]["wall_clock_s"] for row in done), 1),
-            "infeasible": sum(row[name].get("infeasible", 0) for row in done),
+            "wall_clock_s_total": round(wall_s, 1),
+            "grid_wall_clock_s_total": round(grid_s, 1),
+            "wall_clock_of_grid": round(wall_s / grid_s, 3),
+            "wall_clock_before_the_proof_of_grid": round((wall_s - proof_s) / grid_s, 3),
+            "wall_clock_of_whole_space_estimated": round(wall_s / sum(map(whole_space_s, done)), 3),
+            "proofs_that_include_a_loss": sum(low < 1 for _, low, _ in proofs),
+            "infeasible_trials": sum(row[name].get("infeasible", 0) for row in done),
         }
     return found
+
+
+def whole_space_s(row: dict[str, Any]) -> float:
+    """Return an estimate of what a grid over all that ``profile`` may choose from would take, as long a point."""
+    workers = [n for n in SETTINGS["num_workers"].choices if 0 < n <= WORKERS_PER_CORE * (os.cpu_count() or 1)]
+    points = 1 + len(workers) * len(SETTINGS["prefetch_factor"].choices) * len(SETTINGS["persistent_workers"].choices)
+    return float(points * row["grid"]["wall_clock_s"] / row["grid"]["bursts"])
 
 
 def table(rows: dict[str, Any]) -> str:
@@ -121,8 +136,10 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=list(SCRIPTS), choices=SCRIPTS, metavar="SCRIPT")
     parser.add_argument("--strategy", nargs="*", default=[*STRATEGIES, "judge"], choices=[*STRATEGIES, "judge"])
     parser.add_argument("--again", action="store_true", help="also what is there already")
-    parser.add_argument("--table", action="store_true", help="only show what is there")
+    parser.add_argument("--table", action="store_true", help="only sum up and show what is there")
     arguments = parser.parse_args()
+    if arguments.table and FILE.exists():
+        figures.store("search_real", {"summary": summary(stored()), "scripts": stored()})
     if not arguments.table:
         for kind in arguments.only:
             for strategy in arguments.strategy:

@@ -69,7 +69,6 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--latency-ms", type=float, default=5.0, help="how long a sample takes to arrive")
     parser.add_argument("--step-ms", type=float, default=20.0, help="length of the stand-in step without a GPU")
-    parser.add_argument("--workers", type=int, default=0)
     args = parser.parse_args()
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -77,7 +76,7 @@ def main() -> None:
         torch.set_num_threads(1)
         print(f"no GPU here: each step also sleeps {args.step_ms:g} ms, as an accelerator would keep the loop waiting")
     data = RemoteRecords(args.samples, args.latency_ms / 1000)
-    loader = DataLoader(data, batch_size=16, shuffle=True, num_workers=args.workers)
+    loader = DataLoader(data, batch_size=16, shuffle=True, num_workers=0)
     model = Net().to(device)
     if device == "cpu":
         model = nn.Sequential(model, AcceleratorStandIn(args.step_ms / 1000))

@@ -12,6 +12,7 @@ import msgspec
 
 from gputune.probes.series import Series
 from gputune.probes.settings import Settings
+from gputune.probes.tensorflow.settings import StageUse
 
 
 class Purpose(Enum):
@@ -211,6 +212,8 @@ class Burst(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of tensors in one batch (0: unknown)."""
     hotspots: list[Hotspot] = []
     """Of a diagnostic burst: where the time went by line, most expensive first."""
+    stages: list[StageUse] = []
+    """Of a ``tf.data`` pipeline: what each transformation did and what AUTOTUNE chose, where TensorFlow tells."""
     syncs: list[SyncPoint] = []
     """Of a diagnostic burst on an accelerator: where the host waited for it, most expensive first."""
     missing: list[str] = []

@@ -11,6 +11,7 @@ import msgspec
 
 from gputune.probes.burst import Burst, Hotspot, Infeasible, Purpose
 from gputune.probes.settings import Settings
+from gputune.probes.tensorflow.settings import PipelineStage
 
 PROTOCOL_VERSION = 1
 
@@ -74,6 +75,8 @@ class LoaderSite(msgspec.Struct, frozen=True, kw_only=True):
     """``train``, ``validation``, ``inference`` or ``unknown`` (not iterated yet)."""
     batches: int = 0
     """Batches this site's loaders have handed out so far."""
+    stages: list[PipelineStage] = []
+    """Of a ``tf.data`` pipeline: its transformations, from the source to the end."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +114,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     python: str
     torch: str
+    """Empty in a process without torch."""
+    tensorflow: str = ""
+    keras: str = ""
     device: str = "cpu"
     """``cpu``, ``cuda:0``, ...: where the script's work happens, as far as the agent can tell."""
     device_uuid: str = ""

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from gputune.probes.tensorflow.settings import PipelineSettings
+
 DEFAULT_PREFETCH_FACTOR = 2
 """What torch uses when ``prefetch_factor`` is not given and ``num_workers > 0``."""
 
@@ -59,6 +61,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     async_logging: bool = False
     knobs: tuple[tuple[str, bool | int | float | str], ...] | msgspec.UnsetType = msgspec.UNSET
     """Values of the script's own knobs (:func:`gputune.knob`) that are not at their defaults, by name."""
+    tensorflow: PipelineSettings | msgspec.UnsetType = msgspec.UNSET
+    """Of a ``tf.data`` pipeline or a Keras ``PyDataset``, to which the others do not apply; not stored where unset."""
+
+    @property
+    def pipeline(self) -> PipelineSettings | None:
+        """The settings of a pipeline, ``None`` for a torch loader."""
+        return None if self.tensorflow is msgspec.UNSET else self.tensorflow
 
     @classmethod
     def make(cls, **values: Any) -> Settings:
@@ -89,7 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _flat(self) -> dict[str, Any]:
         values = msgspec.structs.asdict(self)
         knobs = values.pop("knobs") or ()
-        return {**values, **dict(knobs)}
+        values.pop("tensorflow")
+        return {**values, **dict(knobs), **(self.pipeline.values() if self.pipeline else {})}
 
     def dataloader_kwargs(self) -> dict[str, Any]:
         """Return keyword arguments ``torch.utils.data.DataLoader`` accepts; defaults torch rejects are dropped."""
@@ -112,7 +122,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return {name: value for name, value in values.items() if value != SETTINGS[name].choices[0]}
 
     def __str__(self) -> str:
-        values = self.dataloader_kwargs() | self.process_wide() | self.knob_values
+        loader = self.dataloader_kwargs() if self.pipeline is None else self.pipeline.shown()
+        values = {**loader, **self.process_wide(), **self.knob_values}
         return " ".join(f"{name}={value}" for name, value in values.items())
 
 

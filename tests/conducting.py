@@ -33,18 +33,23 @@ class Conducted:
         return answer.infeasible
 
     def _measure(self, replay: bool, deadline_s: float, length: Length, **settings: object) -> object:
-        self._id += 1
         wanted = Settings.make(**settings) if settings else self.hello.loader.settings
         purpose = Purpose.TRIAL if settings else Purpose.BASELINE
-        return self.target.measure(
-            Measure(
-                id=self._id,
-                purpose=purpose,
-                settings=wanted,
-                length=length,
-                replay=replay,
-                deadline_s=deadline_s,
-            )
+        return self.target.measure(self.order(wanted, purpose, length, replay=replay, deadline_s=deadline_s))
+
+    def order(
+        self,
+        settings: Settings,
+        purpose: Purpose = Purpose.TRIAL,
+        length: Length = SHORT,
+        *,
+        replay: bool = False,
+        deadline_s: float = 15.0,
+    ) -> Measure:
+        """Return the next order."""
+        self._id += 1
+        return Measure(
+            id=self._id, purpose=purpose, settings=settings, length=length, replay=replay, deadline_s=deadline_s
         )
 
     def finish(self) -> TargetGone:

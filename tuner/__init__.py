@@ -21,6 +21,10 @@ def __getattr__(name: str) -> Any:
         from gputune.notebook import profile
 
         return profile
+    if name == "load_ipython_extension":
+        from gputune.magic import load_ipython_extension
+
+        return load_ipython_extension
     # A module of ours that is being imported is asked for here first; it is none of the parts.
     if not name.startswith("_"):
         from gputune.probes import runtime

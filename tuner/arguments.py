@@ -9,6 +9,7 @@ from typing import Any
 
 from gputune.errors import UsageError
 from gputune.probes.settings import SETTINGS, Safety
+from gputune.probes.tensorflow.settings import PIPELINE_SETTINGS
 
 
 def add_script(parser: argparse.ArgumentParser) -> None:
@@ -48,12 +49,13 @@ def parse_restrictions(
             name, separator, values = text.partition("=")
             if not separator or not values:
                 raise UsageError(f"{option} {text}: a setting needs a value", f"example: {option} num_workers=4")
-            setting, parts = SETTINGS.get(name), values.split(",") if many else [values]
-            if setting is None and name.isidentifier() and not difflib.get_close_matches(name, SETTINGS, n=1):
+            setting = SETTINGS.get(name) or PIPELINE_SETTINGS.get(name)
+            parts, known = values.split(",") if many else [values], [*SETTINGS, *PIPELINE_SETTINGS]
+            if setting is None and name.isidentifier() and not difflib.get_close_matches(name, known, n=1):
                 knobs[name] = tuple(parts)
                 continue
             if setting is None:
-                raise UsageError(f"{option} {text}: there is no setting {name!r}", _suggest(name, list(SETTINGS)))
+                raise UsageError(f"{option} {text}: there is no setting {name!r}", _suggest(name, known))
             try:
                 found[name] = tuple(setting.parse(part) for part in parts)
             except ValueError as error:
@@ -70,6 +72,7 @@ def parse_allowed(names: list[str]) -> tuple[str, ...]:
         UsageError: not the name of a setting that has to be allowed.
     """
     semantic = [name for name, setting in SETTINGS.items() if setting.safety is Safety.SEMANTIC]
+    semantic += [name for name, pipeline in PIPELINE_SETTINGS.items() if pipeline.semantic]
     for name in names:
         if name not in semantic:
             raise UsageError(f"--allow {name}: only {', '.join(semantic)} can be allowed", _suggest(name, semantic))

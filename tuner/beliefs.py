@@ -18,6 +18,8 @@ KEEP = 0.015
 """A measured setting within this of the best is as good; the cheapest of them is recommended."""
 DISTURBED_CORES = 0.10
 """Other processes taking this share of the cores more than in the calmest burst spoil a burst."""
+NOISES = 1.5
+"""The model may move a measurement by this many times its own noise."""
 THIN, THIN_LOOKS = 8, 3
 """Settings measured for fewer batches than this may be measured again, up to so many times."""
 FED = 0.03
@@ -88,15 +90,17 @@ class Beliefs:
         seen = {s: fmean(map(self._rate, bursts)) for s, bursts in self.measured.items()}
         if not self.model.knows_service:
             return seen
-        noise = {
-            s: max(0.02, 1.5 * fmean(map(self.model.noise, bursts)) / math.sqrt(len(bursts)))
-            for s, bursts in self.measured.items()
-        }
+        noise = {s: max(0.02, NOISES * self.noise(s)) for s in self.measured}
         smoothed = self.model.predict(list(seen)).samples_per_s.tolist()
         return {
             s: min(max(value, rate * (1 - noise[s])), rate * (1 + noise[s]))
             for (s, rate), value in zip(seen.items(), smoothed, strict=True)
         }
+
+    def noise(self, settings: Settings) -> float:
+        """Return the standard error of what was measured of ``settings`` (relative)."""
+        bursts = self.measured[settings]
+        return fmean(map(self.model.noise, bursts)) / math.sqrt(len(bursts))
 
     def _rate(self, burst: Burst) -> float:
         """Return the rate a burst stands for."""

@@ -9,6 +9,7 @@ import msgspec
 
 from gputune import baseline, machine, offloading, reading, space, stats
 from gputune.options import Options
+from gputune.pipeline_search import PipelineContext
 from gputune.probes.protocol import LoaderSite
 from gputune.record import Run
 from gputune.search import SearchContext
@@ -49,6 +50,22 @@ def context(
         epoch_s=_epoch_s(run),
         site=loader,
         tune_loader=tune_loader,
+    )
+
+
+def pipeline_context(run: Run, options: Options, *, deadline_s: float) -> PipelineContext:
+    """Return the context of a search over a ``tf.data`` pipeline or the workers of a ``PyDataset``."""
+    assert run.baseline is not None
+    return PipelineContext(
+        user=_loader(run).settings,
+        baseline=run.baseline,
+        ceiling=run.ceiling,
+        effective_cpus=cpus(run),
+        deadline_s=deadline_s,
+        restrict=options.restrict,
+        allow=options.allow,
+        known=[trial for trial in run.trials if not trial.settings.knobs],
+        max_trials=options.max_trials,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gputune import briefing, described, knobs, offloading, proof, stats, words
+from gputune import briefing, described, knobs, offloading, pipeline_search, proof, stats, words
 from gputune.bench import Bench
 from gputune.errors import InconclusiveError
 from gputune.listener import Listener
@@ -119,7 +119,8 @@ class Campaign:
         self._update(baseline=self._must(self._bench.measure(self._own, Purpose.BASELINE, length)))
 
     def _ceiling(self) -> None:
-        alone = Settings.make(num_workers=0) if self._hello.environment.hot_swap else self._own
+        workers_can_go = self._hello.environment.hot_swap and self._own.pipeline is None
+        alone = Settings.make(num_workers=0) if workers_can_go else self._own
         self._update(ceiling=self._must(self._bench.measure(alone, Purpose.CEILING, CEILING_LENGTH, replay=True)))
 
     def _ceiling_was_too_low(self, best: Settings | None) -> bool:
@@ -154,6 +155,8 @@ class Campaign:
 
     def _search(self) -> Settings | None:
         left_s = max(10.0, self._deadline_s - self._bench.now_s())
+        if self._own.pipeline is not None:
+            return self._search_pipeline(self._bench.now_s() + left_s * (1 - PROOF_SHARE))
         context = briefing.context(
             self.run,
             self._options,
@@ -163,6 +166,12 @@ class Campaign:
         )
         result = search(self._bench, context, self._tried)
         self._update(stopped_because=result.stopped_because, front=result.pareto)
+        return result.best
+
+    def _search_pipeline(self, deadline_s: float) -> Settings:
+        context = briefing.pipeline_context(self.run, self._options, deadline_s=deadline_s)
+        result = pipeline_search.search(self._bench, context, self._tried)
+        self._update(stopped_because=result.stopped_because)
         return result.best
 
     def _try_knobs(self, base: Settings) -> Settings:

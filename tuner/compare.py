@@ -120,7 +120,11 @@ def _differences(a: Run, b: Run) -> list[str]:
     if a.baseline and b.baseline:
         changed = a.baseline.settings.differences(b.baseline.settings)
         facts += [(name, mine, theirs) for name, (mine, theirs) in changed.items()]
-    return [f"{name} {mine or 'none'} -> {theirs or 'none'}" for name, mine, theirs in facts if mine != theirs]
+    return [f"{name} {_shown(mine)} -> {_shown(theirs)}" for name, mine, theirs in facts if mine != theirs]
+
+
+def _shown(value: object) -> str:
+    return "none" if value in (None, "") else str(value)
 
 
 def _command(run: Run) -> str:

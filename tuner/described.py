@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gputune.probes.protocol import LoaderSite
 from gputune.probes.settings import DEFAULT_PREFETCH_FACTOR, SETTINGS, Settings
+from gputune.probes.tensorflow.settings import shown as pipeline_value
 
 
 def place(site: LoaderSite | None) -> str:
@@ -16,6 +17,11 @@ def place(site: LoaderSite | None) -> str:
 
 def shown(settings: Settings, user: Settings) -> str:
     """Return settings without values that are torch's default and not the user's own choice."""
+    if settings.pipeline is not None:
+        before = user.pipeline.values() if user.pipeline else {}
+        after = settings.pipeline.values()
+        kept = [name for name, value in after.items() if value != before.get(name)] or list(after)
+        return " ".join(f"{name}={pipeline_value(after[name])}" for name in kept)
     mine, theirs = settings.dataloader_kwargs(), user.dataloader_kwargs()
     default = {"prefetch_factor": DEFAULT_PREFETCH_FACTOR, "pin_memory": False, "persistent_workers": False}
     ordered = [name for name in SETTINGS if name in mine]

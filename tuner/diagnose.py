@@ -19,6 +19,8 @@ from gputune.timeline import measured
 
 CAUSE_SHARE = 0.05
 """A finding that costs less than this part of wall time is not why a run is slow."""
+SURE_SHARE = 0.10
+"""A wait for data of this part is a cause however short the burst: many workers leave few rounds for an interval."""
 FINDING_SHARE = 0.01
 """Below this it is not worth a sentence."""
 GROWS_BYTES = 16 << 20
@@ -75,8 +77,8 @@ def _waiting(run: Run, base: Burst, book: ledger.Ledger) -> list[Finding]:
     if fine or share < FINDING_SHARE:
         return []
     found = loading.finding(run, base, ceiling, share)
-    # A few late batches in a short burst must not be called a cause: the whole interval has to be above the threshold.
-    sure = stats.data_wait_estimate(base).low >= CAUSE_SHARE
+    # A few late batches must not be called a cause: of a small share the whole interval must be above the threshold.
+    sure = share >= SURE_SHARE or stats.data_wait_estimate(base).low >= CAUSE_SHARE
     return [found if sure else msgspec.structs.replace(found, severity=Severity.NOTE)]
 
 
@@ -158,9 +160,10 @@ def _memory(run: Run, base: Burst) -> list[Finding]:
 
 
 def _alone(run: Run) -> list[Finding]:
-    """Return what a script without a loader does, by line."""
+    """Return what a script without a loader does, by line: first what keeps it from its model."""
     kinds = [where for where in Where if where not in hotspots.LOADING]
     places = hotspots.of(run.alone, *kinds)
+    places.sort(key=lambda place: (place.where is Where.STEP or place.share < CAUSE_SHARE, -place.share))
     return [
         Finding(
             cause=Cause.NO_LOADER,

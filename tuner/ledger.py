@@ -185,7 +185,8 @@ def _not_met(line: Line, burst: Burst, epoch: int | None) -> tuple[float, Qualit
     if starts_each_epoch and burst.first_batch_s > 0 and epoch:
         start_s = max(0.0, burst.first_batch_s - _service_s(burst))
         return start_s / epoch, Quality.ESTIMATED, words.start_up_estimate(start_s, epoch)
-    return 0.0, Quality.MISSING, words.not_met(len(burst.period_s))
+    untold = [reason for reason in burst.missing if line is Line.COPY and reason.startswith("copies")]
+    return 0.0, Quality.MISSING, untold[0] if untold else words.not_met(len(burst.period_s))
 
 
 def _service_s(burst: Burst) -> float:

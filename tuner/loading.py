@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from statistics import fmean
 
-from gputune import cause_words, evidence, hotspots, ranks, stats, steady
+from gputune import cause_words, evidence, hotspots, pipeline_cause, ranks, stats, steady
 from gputune.cause import Cause, Finding
 from gputune.probes.burst import Burst
 from gputune.record import Run
@@ -57,11 +57,19 @@ def finding(run: Run, base: Burst, ceiling: float | None, wait_share: float) -> 
         cause=cause,
         share=wait_share,
         sentence=sentence,
-        advice=cause_words.loading_advice(cause.value, base.settings),
+        advice=pipeline_cause.advice(cause)
+        if base.settings.pipeline
+        else cause_words.loading_advice(cause.value, base.settings),
         gain=ceiling / now if ceiling and now else None,
         evidence=_numbers(base),
         place=place.shown if place else "",
     )
+
+
+def _advice(cause: Cause, base: Burst) -> str:
+    if base.settings.pipeline is not None:
+        return pipeline_cause.advice(cause)
+    return cause_words.loading_advice(cause.value, base.settings)
 
 
 def _place(run: Run) -> hotspots.Place | None:
@@ -88,6 +96,8 @@ def _numbers(base: Burst) -> dict[str, float]:
 
 def _cause(run: Run, base: Burst, ceiling: float) -> tuple[Cause, str]:
     workers, service_s, share = base.settings.num_workers, stats.service_s(base), stats.cpu_share(base)
+    if base.settings.pipeline is not None:
+        return pipeline_cause.cause(run, base, ceiling)
     if workers == 0:
         loaded_s = sum(base.wait_s) if service_s is None else service_s * len(base.wait_s)
         per_sample_s = loaded_s * ranks.count(base) / sum(base.samples)

@@ -1,10 +1,11 @@
-"""One campaign at a time: two of them on one machine would measure each other."""
+"""One campaign at a time on a machine: two of them would measure each other."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def campaign(wait_s: float = 0.0) -> Iterator[None]:
         InconclusiveError: another campaign of this user is running here.
     """
     try:
-        path = cache_folder() / "campaign.lock"
+        path = cache_folder() / f"campaign-{_machine()}.lock"
         file = open(path, "a+", encoding="ascii")  # noqa: SIM115  closed below; held for the whole campaign
     except OSError:
         yield  # without a writable home there is nothing to lock with, and nobody to be locked out
@@ -45,6 +46,14 @@ def campaign(wait_s: float = 0.0) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def _machine() -> str:
+    """Return what all containers of one machine share and no other machine has: homes are often shared, too."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return platform.node()
 
 
 def _locked(fd: int, wait_s: float) -> bool:

@@ -13,6 +13,9 @@ from statistics import median
 from gputune import stats
 from gputune.probes.burst import Burst
 
+DISTURBED_SHARE, DISTURBED_CORES = 0.03, 0.5
+"""Time lost to others, or cores they kept busy where the former is not counted, from which on a burst that matters is
+repeated once."""
 MOST_LOST = 0.5
 """However busy the others were: what takes twice as long has another reason."""
 
@@ -21,6 +24,12 @@ def cores(bursts: Sequence[Burst]) -> float:
     """Return the median of the cores that other processes kept busy during bursts (0: unknown)."""
     known = [burst.host.other_cpu_cores for burst in bursts]
     return median([value for value in known if value is not None] or [0.0])
+
+
+def disturbed(burst: Burst) -> bool:
+    """Whether others cost a burst enough to repeat it once."""
+    lost, other = lost_share(burst), burst.host.other_cpu_cores
+    return lost > DISTURBED_SHARE if lost is not None else other is not None and other > DISTURBED_CORES
 
 
 def lost_share(burst: Burst) -> float | None:

@@ -98,7 +98,8 @@ class LoopBench:
             return answer.infeasible
         assert self._sampler is not None
         host, gpu = self._sampler.window(answer.burst.start_s, answer.burst.end_s)
-        return msgspec.structs.replace(answer.burst, host=host, gpu=gpu)
+        series = self._sampler.series(answer.burst.start_s, answer.burst.end_s)
+        return msgspec.structs.replace(answer.burst, host=host, gpu=gpu, series=series)
 
     def _answer(self, kinds: type | tuple[type, ...]) -> Any:
         """Wait for an event of the kinds expected."""

@@ -10,6 +10,8 @@ import numpy as np
 from gputune import stats
 from gputune.beliefs import KEEP, Beliefs
 from gputune.candidates import Candidates
+from gputune.corrections import Floats
+from gputune.doubts import AMPLE_ROOM, Doubts
 from gputune.model import Prediction
 from gputune.probes.burst import Burst
 from gputune.probes.settings import Settings
@@ -24,16 +26,6 @@ WORTH_SAVING = 0.10
 """A cheaper setting is measured when it saves this share of the cost (and most of one worker)."""
 CAUTION = 1.0
 """Standard deviations subtracted from a prediction before it may replace a measurement."""
-AMPLE_ROOM = 1.15
-"""Workers that could make this many times what the loop takes need no third look."""
-SURE_BATCHES, SURE_S = 80, 12.0
-"""A winner measured over so many batches, or for so long, needs no further look."""
-TAILED_MORE = 1.5
-"""So many times longer where some batches are much slower than the rest."""
-CONFIRM_S = 8.0
-"""Seconds of a further look at most."""
-MOST_LOOKS = 2
-"""Further looks at one winner at most."""
 PIN_GAIN = 1.01
 """Pinning must speed up the loop by this factor to be worth considering."""
 PIN_DOUBT = 0.9
@@ -42,6 +34,10 @@ PIN_HURTS = 1.05
 """Fewer or as many workers without pinning faster by this factor: the pin thread is the bottleneck."""
 MORE_WORKERS = 1.2
 """Before a plateau is declared, this many times the workers of the best must have been measured."""
+FEW = 4
+"""Up to so many workers, this means one fewer and one more."""
+FEW_WORSE = 0.75
+"""Of these, one predicted below this share of the best needs no measurement."""
 HOPELESS = 0.5
 """The same on crowded cores, where what fewer workers would reach is hard to tell."""
 CLEARLY_WORSE = 0.9
@@ -53,7 +49,7 @@ class Planner:
 
     def __init__(self, user: Settings, beliefs: Beliefs, candidates: Candidates) -> None:
         self.user, self.beliefs, self.candidates = user, beliefs, candidates
-        self.model = beliefs.model
+        self.model, self.doubts = beliefs.model, Doubts(user, beliefs)
 
     def pinning_probe(self) -> Settings | None:
         """Return settings to replay cached batches under once, to learn what pinning does to the loop; else
@@ -76,14 +72,13 @@ class Planner:
         pin = self.user.pin_memory is not (after > PIN_GAIN * before)
         self.candidates.choose_pinning(pin)
 
-    def surprised(self, proposal: Proposal, burst: Burst) -> None:
-        """Bring the other choice of pinning back when a burst fell far short: its thread may be the
+    def surprised(self, proposal: Proposal) -> None:
+        """Bring the other choice of pinning back when its burst fell far short: its thread may be the
         bottleneck."""
         predicted = proposal.predicted_samples_per_s or 0.0
-        if proposal.settings.pin_memory and stats.samples_per_s(burst) < PIN_DOUBT * predicted:
+        rates, mine = self.beliefs.rates(list(self.beliefs.measured)), proposal.settings
+        if mine.pin_memory and rates[mine] < PIN_DOUBT * predicted:
             self.candidates.reopen_pinning()
-        rates = self.beliefs.rates(list(self.beliefs.measured))
-        mine = proposal.settings
         if mine.pin_memory and any(
             not s.pin_memory and s.num_workers <= mine.num_workers and rate > PIN_HURTS * rates[mine]
             for s, rate in rates.items()
@@ -104,7 +99,17 @@ class Planner:
         )
         if choice is not None:
             return self._propose(pool[choice[0]], expected, *choice)
-        return self._other_pinning() or self._confirmation()
+        return self._other_pinning() or self._second_look()
+
+    def _second_look(self) -> Proposal | None:
+        doubt = self.doubts.next()
+        if doubt is None:
+            return None
+        settings, why = doubt
+        expected = self.model.predict([settings])
+        proposal = self._propose(settings, expected, 0, why)
+        length = self.doubts.length(settings, proposal.length, float(expected.samples_per_s[0]))
+        return msgspec.structs.replace(proposal, length=length, abandon_below=None)
 
     def _other_pinning(self) -> Proposal | None:
         """Return the best with pinning the other way round where workers have room and the loop is still slower than
@@ -117,30 +122,6 @@ class Planner:
         if expected.room[0] <= AMPLE_ROOM or other in self.beliefs.measured:
             return None
         return self._propose(other, expected, 1, "pinning the other way round: the loop is slower than it could be")
-
-    def _confirmation(self) -> Proposal | None:
-        """Return a second, longer burst of the winner where one burst may well have been luck."""
-        best = self.beliefs.best()
-        bursts = self.beliefs.measured[best]
-        batches, seconds = sum(len(b.period_s) for b in bursts), sum(sum(b.period_s) for b in bursts)
-        # Slow batches are few in any sample; twice the time at least halves the doubt.
-        more = TAILED_MORE if self.model.tailed else 1.0
-        if best == self.user or len(bursts) > MOST_LOOKS or batches >= more * SURE_BATCHES or seconds >= more * SURE_S:
-            return None
-        expected = self.model.predict([best])
-        if expected.room[0] > AMPLE_ROOM and not self.model.tailed and len(bursts) > 1:
-            return None
-        proposal = self._propose(best, expected, 0, "the winner again, to be sure")
-        longest_s = min(
-            CONFIRM_S, max(2.0, (more * SURE_BATCHES - batches) / self._batches_per_s(expected.samples_per_s[0]))
-        )
-        longer = msgspec.structs.replace(
-            proposal.length, min_s=longest_s, max_s=max(longest_s, proposal.length.max_s), min_batches=1
-        )
-        return msgspec.structs.replace(proposal, length=longer, abandon_below=None)
-
-    def _batches_per_s(self, samples_per_s: float) -> float:
-        return max(1e-6, float(samples_per_s) / self.model.samples_per_batch)
 
     def _cheapest_sufficient(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return the cheapest candidate believed to be starvation-free, unless what is measured is as good.
@@ -173,15 +154,21 @@ class Planner:
         if self.beliefs.fed():
             return None
         best, best_rate = self.beliefs.fastest()
-        limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
-        hope = np.minimum(expected.samples_per_s * np.exp(OPTIMISM * expected.spread), limit)
-        if not any(s.num_workers == 0 for s in self.beliefs.measured):
-            hope[[c.num_workers == 0 for c in pool]] = ALONE_HOPE * self.model.alone_at_best_samples_per_s()
+        hope = self._hope(pool, expected)
         hope[[self.beliefs.settled(c) or not self.candidates.neighbours(c, best) for c in pool]] = 0.0
         if hope.max() < (1 + KEEP) * best_rate:
             return None
         near = np.flatnonzero(hope >= 0.995 * hope.max())
         return min(near.tolist(), key=lambda i: self.beliefs.cost(pool[i])), "neighbour of the best, may be faster"
+
+    def _hope(self, pool: list[Settings], expected: Prediction) -> Floats:
+        """Return what each candidate reaches with some luck, at most what the loop takes."""
+        limit = np.array([self.model.loop_samples_per_s(c) for c in pool])
+        hope = np.minimum(expected.samples_per_s * np.exp(OPTIMISM * expected.spread), limit)
+        if not any(s.num_workers == 0 for s in self.beliefs.measured):
+            alone = ALONE_HOPE * self.model.alone_at_best_samples_per_s()
+            hope = np.where([c.num_workers == 0 for c in pool], np.maximum(hope, alone), hope)
+        return np.asarray(hope, dtype=np.float64)
 
     def _both_sides(self, pool: list[Settings], expected: Prediction) -> tuple[int, str] | None:
         """Return one step up or down in workers from the best, where a plateau below the ceiling was only
@@ -192,14 +179,19 @@ class Planner:
         crowded = any(self.model.crowded(b) for b in self.beliefs.measured[best])
         fewer = range(int((0.6 if crowded else 0.9) * best.num_workers) + 1) if best.num_workers else range(0)
         more = range(math.ceil(MORE_WORKERS * max(1, best.num_workers)), 1025)
-        for side, workers, worse in (
-            ("fewer", fewer, HOPELESS if crowded else CLEARLY_WORSE),
-            ("more", more, CLEARLY_WORSE),
-        ):
+        if best.num_workers <= FEW:
+            # A step is a large part of so few workers: the very next ones must be known.
+            fewer, more = (
+                range(max(0, best.num_workers - 1), best.num_workers),
+                range(best.num_workers + 1, best.num_workers + 2),
+            )
+        hope = self._hope(pool, expected)
+        clear = FEW_WORSE if best.num_workers <= FEW else CLEARLY_WORSE
+        for side, workers, worse in (("fewer", fewer, HOPELESS if crowded else clear), ("more", more, clear)):
             if not workers or any(s.num_workers in workers for s in self.beliefs.measured):
                 continue
             new = [i for i, c in enumerate(pool) if c.num_workers in workers and c.in_order == best.in_order]
-            if new and max(expected.samples_per_s[new]) >= worse * best_rate:
+            if new and max(hope[new]) >= worse * best_rate:
                 steps = {i: _steps(pool[i], best) for i in new}
                 return min(new, key=steps.__getitem__), f"{side} workers, to be sure of the plateau"
         return None

@@ -15,6 +15,8 @@ MIN_PAIRS = 4
 MAX_PAIRS = 8
 TIGHT = 0.03
 """Relative half-width of the ratio's interval at which more pairs are not worth their time."""
+CLEAR, CLEAR_SPREAD = 3.0, 0.10
+"""A gain this many times its own uncertainty, known to this relative half-width, needs no more pairs either."""
 LENGTH = Length(warmup_batches=2, min_batches=10, min_s=0.8, max_s=2.0, precision=0.02)
 
 
@@ -49,9 +51,14 @@ def prove(
         pairs.append(Pair(user=bursts[user], candidate=bursts[candidate]))
         comparison = compare(pairs)
         say(f"pair {len(pairs)}: {comparison.value:.2f}x")
-        if len(pairs) >= MIN_PAIRS and (comparison.spread <= TIGHT or bench.now_s() > deadline_s):
+        enough = comparison.spread <= TIGHT or _clear(comparison) or bench.now_s() > deadline_s
+        if len(pairs) >= MIN_PAIRS and enough:
             break
     return judged(candidate, pairs)
+
+
+def _clear(ratio: stats.Estimate) -> bool:
+    return ratio.spread <= CLEAR_SPREAD and ratio.value - 1 >= CLEAR * ratio.spread * ratio.value
 
 
 def compare(pairs: list[Pair]) -> stats.Estimate:
@@ -84,13 +91,15 @@ def reproducibility(
     """Return, in one sentence, what a change of settings does to the samples the model sees, and how that is known."""
     changed = user.differences(candidate)
     knobs = [name for name in changed if name in {**user.knob_values, **candidate.knob_values}]
-    if knobs:
-        own = f"what {', '.join(knobs)} changes about them is the script's own"
-        return f"{_reproducibility(changed, loader, sameness)}; {own}"
-    return _reproducibility(changed, loader, sameness)
+    said = _reproducibility(changed, loader, sameness)
+    return f"{said}; what {', '.join(knobs)} changes about them is the script's own" if knobs else said
 
 
 def _reproducibility(changed: Collection[str], loader: LoaderSite, sameness: Sameness) -> str:
+    if "deterministic" in changed:
+        return "same elements in an order that varies from run to run"
+    if "map_parallelism" in changed or "interleave_parallelism" in changed:
+        return "identical elements in identical order; random augmentations draw another random stream"
     if "in_order" in changed:
         return "same samples in an order that varies from run to run"
     if loader.iterable and "num_workers" in changed:

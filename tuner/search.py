@@ -245,7 +245,7 @@ class _Search:
             self.candidates.exclude(result)
         else:
             self.beliefs.learn(result)
-            self.planner.surprised(proposal, result)
+            self.planner.surprised(proposal)
 
     def _look(self, proposal: Proposal) -> Burst | Infeasible:
         """Measure, and once more where someone else used the machine: the first look keeps less weight."""

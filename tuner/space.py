@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gputune.probes.protocol import Gate
-from gputune.probes.settings import NEED_WORKERS, SETTINGS, Safety, Scope, Settings
+from gputune.probes.settings import NEED_WORKERS, SETTINGS, Safety, Scope, Setting, Settings
 from gputune.record import Machine
 
 SHM_SHARE = 0.5
@@ -94,41 +94,51 @@ def build(
         batch_bytes: bytes of tensors in one batch (0: unknown).
         cpu_bound: fetching is mostly CPU work, so workers beyond the cores cannot help.
     """
-    restrict, cuts, choices = dict(restrict or {}), [], {}
-    for name, setting in SETTINGS.items():
-        mine = getattr(current, name)
-        if name in restrict:
-            values = restrict[name]
-        elif (
-            (setting.safety is Safety.SEMANTIC and name not in allow)
-            or (setting.needs_accelerator and not accelerator)
-            or (setting.scope is Scope.PROCESS and name not in evident)
-        ):
-            values = (mine if mine is not None else setting.choices[0],)
-        else:
-            values = setting.choices
-        choices[name] = values
+    restrict = dict(restrict or {})
+    choices = {
+        name: restrict.get(name) or _sensible(setting, current, allow, accelerator)
+        for name, setting in SETTINGS.items()
+    }
     offered = _with_own(choices, current, restrict)
+    process_wide = {name for name, setting in SETTINGS.items() if setting.scope is Scope.PROCESS}
+    choices |= {name: (getattr(current, name),) for name in process_wide - {*restrict, *evident}}
+    cuts: list[str] = []
     if "num_workers" not in restrict:
         most, why = _worker_limit(machine, worker_bytes, cpu_bound)
         choices["num_workers"] = tuple(n for n in choices["num_workers"] if n <= most)
         cuts.append(why)
-    for gate in gates:
-        kept = tuple(value for value in choices[gate.setting] if value in gate.allowed)
-        if kept != choices[gate.setting]:
-            cuts.append(gate.reason)
-        choices[gate.setting] = kept or (getattr(current, gate.setting),)
-    shm = int(machine.shm_free_bytes * SHM_SHARE) if machine.shm_free_bytes is not None else None
-    memory = machine.memory_available_bytes
+    cuts += _close_gates(choices, gates, current)
+    shm, memory = machine.shm_free_bytes, machine.memory_available_bytes
     return Space(
         choices=_with_own(choices, current, restrict),
         offered=offered,
-        shm_bytes=shm,
+        shm_bytes=int(shm * SHM_SHARE) if shm is not None else None,
         batch_bytes=batch_bytes,
         worker_bytes=worker_bytes,
         cuts=cuts,
         memory_bytes=int(memory * MEMORY_SHARE) if memory is not None else None,
     )
+
+
+def _sensible(setting: Setting, current: Settings, allow: Sequence[str], accelerator: bool) -> tuple[Any, ...]:
+    """Return the choices of a setting the user has not restricted: its own value alone where changing it is not ours to
+    decide or makes no sense here."""
+    mine = getattr(current, setting.name)
+    forbidden = setting.safety is Safety.SEMANTIC and setting.name not in allow
+    if forbidden or (setting.needs_accelerator and not accelerator):
+        return (mine if mine is not None else setting.choices[0],)
+    return setting.choices
+
+
+def _close_gates(choices: dict[str, tuple[Any, ...]], gates: Sequence[Gate], current: Settings) -> list[str]:
+    """Drop from ``choices`` what the dataset forbids; return the reasons."""
+    reasons = []
+    for gate in gates:
+        kept = tuple(value for value in choices[gate.setting] if value in gate.allowed)
+        if kept != choices[gate.setting]:
+            reasons.append(gate.reason)
+        choices[gate.setting] = kept or (getattr(current, gate.setting),)
+    return reasons
 
 
 def _with_own(

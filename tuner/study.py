@@ -12,7 +12,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +62,29 @@ def open_database(url: str) -> RDBStorage:
     Raises:
         UsageError: no such database, no driver for it, or it cannot be reached.
     """
+    # Heartbeats are experimental in Optuna, and outside of its optimize() ours to send.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
     for plain in ("postgresql://", "postgres://"):
         if url.startswith(plain):
             url = f"{DRIVER}://{url.removeprefix(plain)}"
-    try:
+    with _refusing(url):
         return RDBStorage(url, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S, engine_kwargs=_patience(url))
+
+
+@contextmanager
+def _refusing(url: str) -> Iterator[None]:
+    """Turn what a database that is missing, damaged or another program's raises into one line."""
+    try:
+        yield
     except ImportError as error:
         raise UsageError(
             f"--storage {_without_password(url)}: {error.name or error} is missing",
             "install it with: pip install 'gputune[postgresql]'",
         ) from error
     except Exception as error:  # SQLAlchemy, its dialects and Optuna each raise their own
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        cause = error.__cause__ or error
+        reason = str(cause).strip().splitlines() or [type(cause).__name__]
         raise UsageError(
             f"--storage {_without_password(url)}: {reason[0]}", "example: --storage postgresql://user@host/gputune"
         ) from error
@@ -102,13 +113,12 @@ class Study:
 
     def __init__(self, store: Store, sampler: BaseSampler) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        if store.url:  # heartbeats are experimental in Optuna, and beyond optimize() ours to send
-            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-            warnings.filterwarnings("ignore", message="Heartbeat of storage is supposed")
         self._store, self._storage = store, store.open()
-        self._study = optuna.create_study(
-            study_name=store.name, storage=self._storage, sampler=sampler, direction="maximize", load_if_exists=True
-        )
+        with _refusing(store.url) if store.url else nullcontext():
+            self._study = optuna.create_study(
+                study_name=store.name, storage=self._storage, sampler=sampler, direction="maximize", load_if_exists=True
+            )
+            self._study.get_trials(deepcopy=False)  # what cannot be read is refused now, not in the middle of a search
         self._host = f"{socket.gethostname()}:{os.getpid()}"
         self._seen: set[int] = set()
         if not store.url:

@@ -14,7 +14,8 @@ HINT_NEVER_TRAINED = (
 )
 HINT_ENDS_TOO_OFTEN = "give it more epochs or a larger dataset for the probe"
 HINT_NO_LOADER = (
-    "gputune measures loops over torch.utils.data.DataLoader; wrap the data in one to find out what it costs"
+    "gputune measures loops over torch.utils.data.DataLoader, and over tf.data outside of a tf.function; wrap the data "
+    "in one of them to find out what it costs"
 )
 CONCURRENT_HINT = "wait for it to end; two campaigns on one machine measure each other"
 

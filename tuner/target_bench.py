@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from gputune import talk
+from gputune import neighbours, talk
 from gputune.devices import open_watched
 from gputune.errors import InconclusiveError, TargetError
 from gputune.probes.burst import Burst, Infeasible, Purpose
@@ -26,8 +26,6 @@ from gputune.starter import Starter, applied
 
 MAX_RESTARTS = 8
 """A script that ends by itself during the campaign is started again at most this often."""
-DISTURBED_CORES = 0.5
-"""Cores used by other processes from which on a burst that matters is repeated once."""
 MAX_FUTILE_REPEATS = 2
 """Repeats that were disturbed as well before none is tried any more: the neighbours are there to stay."""
 
@@ -197,8 +195,7 @@ class TargetBench:
         return Infeasible(settings=order.settings, purpose=order.purpose, reason=reason)
 
     def _disturbed(self, burst: Burst) -> bool:
-        other = burst.host.other_cpu_cores
-        return burst.purpose not in (Purpose.TRIAL, Purpose.DIAGNOSIS) and other is not None and other > DISTURBED_CORES
+        return burst.purpose not in (Purpose.TRIAL, Purpose.DIAGNOSIS) and neighbours.disturbed(burst)
 
     def _with_machine(self, burst: Burst) -> Burst:
         assert self._sampler is not None

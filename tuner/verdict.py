@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from gputune import cause_words, described, diagnose, evidence, ranks, stats, words
+from gputune import cause_words, described, diagnose, evidence, pipeline_cause, ranks, stats, words
 from gputune.cause import Cause, Finding
 from gputune.diagnose import subject
 from gputune.probes.burst import Burst
@@ -63,7 +63,7 @@ def of(run: Run) -> Verdict:
     found = diagnose.of(run)
     first = found[0] if found else Finding(cause=Cause.UNKNOWN)
     return Verdict(
-        headline=_headline(run, base, ceiling),
+        headline=_headline(run, base, ceiling, first.cause),
         cause=first.cause,
         cause_sentence=_cause_sentence(first),
         cause_share=first.share,
@@ -104,11 +104,13 @@ def _without_baseline(run: Run) -> Verdict:
     return Verdict(headline=words.NO_BASELINE, caveats=_caveats(run))
 
 
-def _headline(run: Run, base: Burst, ceiling: float | None) -> str:
+def _headline(run: Run, base: Burst, ceiling: float | None, cause: Cause) -> str:
     now = stats.samples_per_s(base)
     if ceiling is None:
         return words.no_ceiling(now, stats.data_wait_share(base))
-    if evidence.is_healthy(now, ceiling):
+    # A small gap that the noise of the burst explains is no cause, and so no headline either.
+    by_chance = cause is Cause.STEP and ceiling <= now * (1 + diagnose.SURE_SHARE)
+    if evidence.is_healthy(now, ceiling) or by_chance:
         return words.healthy(now, ceiling)
     spreads = [stats.throughput(burst).spread for burst in (base, run.ceiling) if burst]
     return words.starved(subject(run), 1 - now / ceiling, now, ceiling, math.hypot(*spreads))
@@ -156,6 +158,8 @@ def _caveats(run: Run) -> list[str]:
         if run.recommendation.reproducibility:
             caveats.append(f"Samples: {run.recommendation.reproducibility}.")
         caveats.extend(run.recommendation.notes)
+    if run.outcome is not Outcome.NOTHING_TO_GAIN and (advice := pipeline_cause.cache_advice(run)):
+        caveats.append(advice)
     return caveats + ranks.sentences(run) + _vetoes(run)
 
 
@@ -172,8 +176,9 @@ def _next_commands(run: Run) -> list[str]:
     """Return the commands to type next, the likeliest first."""
     if run.recommendation is None:
         return [f"gputune report {run.id} --format html --open"]
+    form = "--format tfdata" if run.recommendation.settings.pipeline else "--format patch | git apply"
     return [
-        f"gputune export {run.id} --format patch | git apply",
+        f"gputune export {run.id} {form}",
         f"gputune run {' '.join(run.command)}",
         f"gputune report {run.id} --format html --open",
     ]

@@ -15,8 +15,8 @@ from amounts import Amounts
 from torch.utils.data import Dataset
 
 WIDTH = 512
-PIECE_BYTES = 16 << 10
-RECORDS_BYTES = 2 << 30
+PIECE_BYTES = 4096
+RECORDS_BYTES = 1 << 30
 
 
 def burn(cpu_s: float) -> None:

@@ -144,13 +144,14 @@ def train_step(batch: torch.Tensor) -> torch.Tensor:
 def after_step(step: int, batch: torch.Tensor) -> None:
     """What some loops do after a step."""
     last_of_many = step % AMOUNTS.every == AMOUNTS.every - 1
+    if FAULT == "image_log":
+        batch = batch.reshape(BATCH, 1, 16, 32).expand(-1, 3, -1, -1).repeat(1, 1, AMOUNTS.size, AMOUNTS.size)
     if CURED:
         return
     if FAULT == "blocking_log":
         logging.getLogger("train").warning("step %d", step)
     elif FAULT == "image_log":
-        tiles = batch.reshape(BATCH, 1, 16, 32).expand(-1, 3, -1, -1).repeat(1, 1, AMOUNTS.size, AMOUNTS.size)
-        writer.add_images("inputs", tiles, step)
+        writer.add_images("inputs", batch, step)
     elif FAULT == "large_checkpoint" and last_of_many:
         torch.save({"model": model.state_dict(), "ballast": ballast}, "model.pt")
     elif FAULT == "healthy_with_events" and last_of_many:

@@ -14,6 +14,7 @@ CRASH_S = 8.0
 TEAR_DOWN_S = 0.15
 CHECK_EVERY = 4
 STOCKS = 24
+RACE_FROM = 6
 
 
 class SimulatedBench:
@@ -83,12 +84,15 @@ class SimulatedBench:
             elapsed_s = previous.at_s - measured_from_s
             if elapsed_s >= length.max_s:
                 break
-            if len(period) % CHECK_EVERY or len(period) < length.min_batches or elapsed_s < length.min_s:
+            if len(period) % CHECK_EVERY:
                 continue
             interval = mean_interval(period, 0.90, max(1, settings.num_workers))
-            if interval.spread <= length.precision:
+            long_enough = len(period) >= length.min_batches and elapsed_s >= length.min_s
+            if long_enough and interval.spread <= length.precision:
                 break
-            abandoned = abandon_below is not None and interval.low * abandon_below > self.workload.batch_size
+            # As in gputune.probes.agent.builder: a race may be lost long before the rate is known.
+            losing = abandon_below is not None and interval.low * abandon_below > self.workload.batch_size
+            abandoned = losing and len(period) >= max(RACE_FROM, 3 * settings.num_workers)
         self.clock_s = previous.at_s
         return Burst(
             settings=settings,

@@ -16,7 +16,7 @@ class Accelerator(Protocol):
         ...
 
     def mark(self) -> Any:
-        """Put a mark into the queue of work, without waiting for it."""
+        """Put a mark into the queue of work, without waiting for it; ``None`` where none can be put just now."""
         ...
 
     def between_s(self, begin: Any, end: Any) -> float | None:
@@ -42,7 +42,9 @@ class Cuda:
         self._mode_before = 0
 
     def mark(self) -> Any:
-        """Record an event on the current stream."""
+        """Record an event on the current stream; none while a graph is captured, which it would become part of."""
+        if self._torch.cuda.is_current_stream_capturing():
+            return None
         event = self._torch.cuda.Event(enable_timing=True)
         event.record()
         return event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from statistics import fmean
 
 from gputune.probes.agent import device
@@ -11,9 +12,12 @@ from gputune.probes.agent.interludes import Span
 from gputune.probes.batch_means import mean_and_half_width
 from gputune.probes.burst import Burst, Stall, StallKind, WorkerBatch
 from gputune.probes.protocol import Measure
+from gputune.probes.tensorflow.settings import StageUse
 
 APART = frozenset({StallKind.EPOCH, StallKind.VALIDATION, StallKind.CHECKPOINT})
 """Stalls whose time is taken out of the ordinary steps and counted at its own frequency."""
+RACE_FROM, RACE_EVERY = 6, 2
+"""Batches from which, and at every how many, a burst may be found to be clearly losing."""
 
 
 class BurstBuilder:
@@ -114,13 +118,16 @@ class BurstBuilder:
         whole_round = count % max(1, self.order.settings.num_workers) == 0 or self.order.replay
         if elapsed_s >= 1.5 * length.max_s or (elapsed_s >= length.max_s and whole_round):
             return count >= 3 or elapsed_s >= 3 * length.max_s
-        if count < length.min_batches or elapsed_s < length.min_s or not whole_round:
+        long_enough = count >= length.min_batches and elapsed_s >= length.min_s
+        # A race is lost long before the rate is known: look at every few batches of a shorter burst.
+        racing = bool(self.order.abandon_below) and count >= RACE_FROM and (long_enough or count % RACE_EVERY == 0)
+        if not whole_round or not (long_enough or racing):
             return False
         mean_s, half_s = self._interval()
-        if self.order.abandon_below and self._clearly_below(mean_s, half_s):
+        if racing and self._clearly_below(mean_s, half_s):
             self.abandoned = True
             return True
-        return half_s <= length.precision * mean_s
+        return long_enough and half_s <= length.precision * mean_s
 
     def _interval(self) -> tuple[float, float]:
         """Return mean period and half-width of its 90 % interval from batch means over whole worker rounds."""
@@ -139,7 +146,15 @@ class BurstBuilder:
         if self.period_s and extra_s > 1e-4:
             self.period_s[-1] += extra_s
 
-    def record(self, workers: list[WorkerBatch], seen: Seen, *, batch_bytes: int, batches_per_epoch: int = 0) -> Burst:
+    def record(
+        self,
+        workers: list[WorkerBatch],
+        seen: Seen,
+        *,
+        batch_bytes: int,
+        batches_per_epoch: int = 0,
+        stages: Sequence[StageUse] = (),
+    ) -> Burst:
         """Return the burst, which has ended.
 
         Args:
@@ -147,6 +162,7 @@ class BurstBuilder:
             seen: what was looked for besides.
             batch_bytes: bytes of tensors in a batch (0: unknown).
             batches_per_epoch: length of one pass over the loader (0: unknown).
+            stages: of a ``tf.data`` pipeline, what its transformations did.
         """
         start = self._measure_from_s or self.start_s
         return Burst(
@@ -166,6 +182,7 @@ class BurstBuilder:
             hotspots=seen.hotspots,
             syncs=seen.syncs,
             missing=seen.missing,
+            stages=list(stages),
             batches_total=self.batches,
             steps=max(0, self._steps - self._steps_at_start),
             batch_bytes=batch_bytes,

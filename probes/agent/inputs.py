@@ -30,7 +30,8 @@ def own_modules() -> list[str]:
             continue
         path = os.path.abspath(file)
         beside = any(path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
-        if beside and not path.startswith(installed) and not any(f"/{name}/" in path for name in INSTALLED):
+        named = beside and os.path.isfile(path)  # torch calls some of its modules by names that are no files
+        if named and not path.startswith(installed) and not any(f"/{name}/" in path for name in INSTALLED):
             found.add(path)
     return sorted(found)
 

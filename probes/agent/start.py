@@ -33,7 +33,7 @@ def start_apply(dataloader: types.ModuleType, config_path: str, after_import: Af
     settings = apply.install(dataloader, config_path, after_import)
     if settings is not None:
         _switch_on(settings, after_import)
-    _keep_tracebacks_clean()
+    keep_tracebacks_clean()
 
 
 def _switch_on(settings: Settings, after_import: AfterImport) -> None:
@@ -72,7 +72,7 @@ def start_probe(
     if config_path:
         apply.install(dataloader, config_path, after_import, quiet=True)
     if not torch_private.can_measure(dataloader):
-        _report(channel, torch_private.lacking(dataloader))
+        report(channel, torch_private.lacking(dataloader))
         return
     sites, steps, ring = Sites(), StepCounter(), clock.Ring()
     conductor = Conductor(
@@ -81,7 +81,7 @@ def start_probe(
         steps,
         ring,
         environment=lambda: describe(dataloader),
-        claim=lambda: _claim(found.events),
+        claim=lambda: claim(found.events),
         ranks=Ranks(found.board, ring.fd),
         started_s=time.monotonic(),
     )
@@ -95,16 +95,26 @@ def start_probe(
     _once_torch_can_save(conductor.offload, after_import)
     conductor.alone = Alone(steps, sites, conductor.trained_alone)
     steps.on_first = conductor.alone.start
-    atexit.register(_in_this_process_only, conductor.goodbye)
-    _keep_tracebacks_clean()
+    atexit.register(in_this_process_only, conductor.goodbye)
+    keep_tracebacks_clean()
 
 
-def _claim(fd: int) -> bool:
-    """Take the only place of a conducted process; it is free again when this process ends."""
+_claimed = False
+
+
+def claim(fd: int) -> bool:
+    """Take the only place of a conducted loop; it is free again when this process ends.
+
+    The lock tells processes apart; within one process the agents of torch and of TensorFlow may both ask.
+    """
+    global _claimed
+    if _claimed:
+        return False
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
+    _claimed = True
     return True
 
 
@@ -161,19 +171,21 @@ def _once_torch_can_save(offload: Offload, after_import: AfterImport) -> None:
         after_import("torch.serialization", lambda _: offload.saving.install())
 
 
-def _in_this_process_only(action: Any, pid: int = os.getpid()) -> None:
+def in_this_process_only(action: Any, pid: int = os.getpid()) -> None:
+    """Do something at the exit of this process, but not of those it forks."""
     if os.getpid() == pid:
         action()
 
 
-def _report(channel: Channel[Order], reason: str) -> None:
+def report(channel: Channel[Order], reason: str) -> None:
+    """Tell the tuner (or, without one, the user) why nothing can be measured."""
     try:
         channel.send(Trouble(reason=reason))
     except ChannelClosed:
         print(f"gputune: {reason}", file=sys.stderr)
 
 
-def _keep_tracebacks_clean() -> None:
+def keep_tracebacks_clean() -> None:
     """Leave our frames out of the user's traceback."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     shown = sys.excepthook

@@ -1,4 +1,4 @@
-"""Starts the agent in the process that has just imported torch's data package."""
+"""Starts the agent in the process that has just imported torch's or TensorFlow's data package."""
 
 from __future__ import annotations
 
@@ -30,3 +30,15 @@ def start(
         start_apply(dataloader, config, after_import)
     else:
         start_probe(dataloader, channel, config, after_import, inheritable=scope == "tree")
+
+
+def start_tensorflow(
+    dataset_ops: ModuleType, *, mode: str, scope: str, channel: str, config: str, after_import: AfterImport
+) -> None:
+    """The same for TensorFlow, whose module ``tensorflow.python.data.ops.dataset_ops`` has just been imported."""
+    from gputune.probes.tensorflow.start import start_apply, start_probe
+
+    if mode == "apply":
+        start_apply(config, after_import)
+    else:
+        start_probe(dataset_ops, channel, config, after_import, inheritable=scope == "tree")

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gputune.probes.settings import SETTINGS, Settings
+from gputune.probes.tensorflow.settings import PIPELINE_SETTINGS, PipelineSettings
 
 values = st.fixed_dictionaries(
     {
@@ -35,7 +36,8 @@ def test_differences_are_what_replacing_them_undoes(first, second):
 
 
 def test_every_field_has_a_row_in_the_table():
-    assert set(SETTINGS) | {"knobs"} == set(Settings.__struct_fields__)
+    assert {*SETTINGS, "knobs", "tensorflow"} == set(Settings.__struct_fields__)
+    assert set(PIPELINE_SETTINGS) == set(PipelineSettings.__struct_fields__)
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("OFF", False), ("1", True)])

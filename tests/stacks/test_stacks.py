@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import psutil
 import pytest
 from conducting import Conducted
+from stacks import PYTHON, STACKS, TARGETS, Stack
 
 from gputune.probes import attach
 from gputune.probes.agent.apply import ApplyConfig, LoaderConfig
@@ -21,40 +19,10 @@ from gputune.probes.settings import Settings
 from gputune.probes.target import Target, TargetGone
 
 pytestmark = [pytest.mark.stacks, pytest.mark.timeout(400)]
-TARGETS = Path(__file__).parent / "targets"
-
-
-class Stack(NamedTuple):
-    """One way to write a training script."""
-
-    script: str
-    shape: str
-    library: str = "torch"
-    mark: str = "HERE"
-    """Comment on the user's line that leads to the loader."""
-    streamed: bool = False
-    """The dataset is a stream: a swap starts it again, so samples are not compared."""
-    other_shuffle: bool = False
-    """With workers from the start, torch draws the seed of the shuffle at another moment: same samples, other order."""
-
-
-STACKS = (
-    *(Stack("plain_loops.py", shape) for shape in ("plain", "recreated", "compiled", "amp", "lbfgs")),
-    Stack("plain_loops.py", "zipped", other_shuffle=True),
-    *(Stack("lightning_fit.py", shape, "lightning") for shape in ("plain", "validation", "module", "fabric")),
-    Stack("huggingface.py", "trainer", "transformers", "HERE trainer"),
-    Stack("huggingface.py", "accelerate", "accelerate", "HERE accelerate"),
-    Stack("other_loaders.py", "stateful", "torchdata", "HERE stateful", other_shuffle=True),
-    Stack("other_loaders.py", "pyg", "torch_geometric", "HERE pyg\n"),
-    Stack("other_loaders.py", "pyg_nodes", "torch_geometric", "HERE pyg_nodes"),
-    Stack("other_loaders.py", "timm", "timm", "HERE timm"),
-    Stack("other_loaders.py", "webdataset", "webdataset", "HERE webdataset", streamed=True),
-    Stack("other_loaders.py", "sharding", mark="HERE sharding", streamed=True),
-)
 
 
 def command(stack: Stack) -> list[str]:
-    return [sys.executable, "-W", "ignore", str(TARGETS / stack.script), stack.shape]
+    return [*PYTHON, *stack.command()]
 
 
 def samples(text: str) -> list[int]:
@@ -69,27 +37,21 @@ def plain_run(stack: Stack, cwd: Path, env: dict[str, str] | None = None) -> sub
     return done
 
 
-def marked_line(stack: Stack) -> int:
-    """Return the number of the line that a comment in the target marks."""
-    before = (TARGETS / stack.script).read_text().partition(f"# {stack.mark}")[0]
-    return before.count("\n") + 1
-
-
 def where_users_look(site: LoaderSite) -> tuple[str, int]:
     return site.user_file or site.file, site.user_line or site.line
 
 
-@pytest.mark.parametrize("stack", STACKS, ids=lambda stack: f"{stack.script[:-3]}-{stack.shape}")
+@pytest.mark.parametrize("stack", [stack for stack in STACKS if not stack.untuned], ids=lambda stack: stack.id)
 def test_a_stack_is_found_swapped_replayed_and_tuned_without_a_change_to_it(stack: Stack, tmp_path: Path) -> None:
-    if importlib.util.find_spec(stack.library) is None:
-        pytest.skip(f"{stack.library} is not installed: make stacks")
+    if stack.why_not():
+        pytest.skip(stack.why_not())
     target = Target(command(stack), cwd=tmp_path, log=tmp_path / "script.log")
     try:
         conducted = Conducted(target)
         site = conducted.hello.loader
         processes = [psutil.Process(target.pid)]
-        assert (site.role, site.settings.num_workers) == ("train", 0)
-        assert where_users_look(site) == (str(TARGETS / stack.script), marked_line(stack))
+        assert (site.role, site.settings.num_workers) == (stack.role, 0)
+        assert where_users_look(site) == (str(TARGETS / stack.script), stack.line())
         assert conducted.hello.environment.hot_swap, conducted.hello.environment.hot_swap_reason
         conducted.burst()
         for workers in (2, 0, 1):
@@ -131,13 +93,16 @@ def with_two_workers(site: LoaderSite, folder: Path) -> dict[str, str]:
     return attach.environment(os.environ, mode="apply", scope="self", config=str(config))
 
 
-def test_a_script_without_a_loader_ends_as_ever_and_is_known_to_have_none(tmp_path: Path) -> None:
-    target = Target([sys.executable, str(TARGETS / "no_loader.py")], cwd=tmp_path)
+def test_a_script_without_a_loader_is_measured_by_line(tmp_path: Path) -> None:
+    target = Target([*PYTHON, str(TARGETS / "no_loader.py"), "none", "100000"], cwd=tmp_path)
     try:
         with pytest.raises(TargetGone) as gone:
             target.hello(120)
     finally:
         target.stop()
+    goodbye = gone.value.goodbye
     assert gone.value.status == 0
-    assert gone.value.goodbye is not None
-    assert gone.value.goodbye.loaders == []
+    assert goodbye is not None
+    assert goodbye.loaders == []
+    first = goodbye.hotspots[0]
+    assert (first.file, first.function) == (str(TARGETS / "no_loader.py"), "read_batch")

@@ -35,7 +35,7 @@ def test_a_wrong_setting_is_named_with_the_rule_and_the_next_step(text, message,
 
 def test_only_semantic_settings_have_to_be_allowed():
     assert parse_allowed(["in_order"]) == ("in_order",)
-    with pytest.raises(UsageError, match="only in_order can be allowed"):
+    with pytest.raises(UsageError, match="only in_order, deterministic can be allowed"):
         parse_allowed(["num_workers"])
 
 

@@ -8,6 +8,7 @@ from simulator.workload import Workload
 
 from gputune import stats
 from gputune.campaign import Campaign
+from gputune.cost import cost
 from gputune.errors import InconclusiveError
 from gputune.options import Options
 from gputune.probes.burst import Infeasible, Purpose
@@ -37,7 +38,9 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
-def campaign(workload: Workload, bench=None, gates: list[Gate] | None = None, **options) -> tuple[Campaign, Silent]:
+def campaign(
+    workload: Workload, bench=None, gates: list[Gate] | None = None, run: Run | None = None, **options
+) -> tuple[Campaign, Silent]:
     bench = bench or SimulatedBench(workload, 1)
     hello = Hello(
         protocol=1,
@@ -52,7 +55,7 @@ def campaign(workload: Workload, bench=None, gates: list[Gate] | None = None, **
         shm_free_bytes=workload.shm_bytes,
         memory_available_bytes=workload.memory_bytes,
     )
-    run = Run(id="x", created_at="2026-11-24T12:00:00+00:00", command=["train.py"], machine=machine)
+    run = run or Run(id="x", created_at="2026-11-24T12:00:00+00:00", command=["train.py"], machine=machine)
     listener = Silent()
     return Campaign(bench, hello, run, Options(**options), listener), listener
 
@@ -165,3 +168,60 @@ def test_what_was_learnt_before_the_target_died_is_kept():
             assert known.recommendation is None
             assert known.status is Status.INTERRUPTED
     assert stats.samples_per_s(conductor.run.baseline) > 0
+
+
+class Counting:
+    """A bench that counts what it is asked for."""
+
+    def __init__(self, workload: Workload) -> None:
+        self._bench, self.asked = SimulatedBench(workload, 1), []
+
+    def now_s(self) -> float:
+        return self._bench.now_s()
+
+    def measure(self, settings, purpose, *arguments, **options):
+        self.asked.append((settings, purpose))
+        return self._bench.measure(settings, purpose, *arguments, **options)
+
+
+@pytest.mark.parametrize("after", [2, 4, 6])
+def test_a_run_that_was_interrupted_goes_on_without_measuring_anything_again(after):
+    conductor, _ = campaign(STARVED, bench=Gone(STARVED, after))
+    with pytest.raises(InconclusiveError):
+        conductor.conduct()
+    known = conductor.run
+    bench = Counting(STARVED)
+    conductor, listener = campaign(STARVED, bench=bench, run=known)
+    run = conductor.conduct()
+    assert (run.status, run.outcome) == (Status.COMPLETE, Outcome.RECOMMENDED)
+    assert run.baseline == known.baseline
+    assert "baseline" not in listener.phases
+    assert run.trials[: len(known.trials)] == known.trials
+    assert Purpose.BASELINE not in [purpose for _, purpose in bench.asked]
+
+
+def test_time_spent_before_an_interruption_is_not_given_twice():
+    conductor, _ = campaign(STARVED, bench=Gone(STARVED, 4))
+    with pytest.raises(InconclusiveError):
+        conductor.conduct()
+    spent_s = sum(conductor.run.phases_s.values())
+    again, _ = campaign(STARVED, run=conductor.run)
+    assert again._deadline_s == pytest.approx(Options().budget_s - spent_s)
+
+
+def test_the_front_of_speed_against_cost_is_in_the_record_cheapest_first():
+    conductor, _ = campaign(STARVED)
+    front = conductor.conduct().front
+    assert front
+    assert [p.cost for p in front] == sorted(p.cost for p in front)
+    assert [p.samples_per_s for p in front] == sorted(p.samples_per_s for p in front)
+
+
+def test_cheapest_never_costs_more_than_fastest():
+    costs = {}
+    for prefer in ("cheapest", "fastest"):
+        conductor, _ = campaign(STARVED, prefer=prefer)
+        chosen = conductor.conduct().recommendation
+        assert chosen is not None
+        costs[prefer] = cost(chosen.settings)
+    assert costs["cheapest"] <= costs["fastest"]

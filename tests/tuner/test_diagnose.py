@@ -149,6 +149,13 @@ def test_a_script_without_a_loader_gets_its_lines() -> None:
     assert "coco.py:10 (load)" in found[0].place
 
 
+def test_without_a_loader_what_keeps_a_script_from_its_model_comes_before_the_model() -> None:
+    spots = [spot(Where.STEP, "forward", 0.6), spot(Where.MAIN, "decode", 0.38), spot(Where.MAIN, "print", 0.02)]
+    found = diagnose.of(msgspec.structs.replace(factory.no_loader(), alone=spots))
+    assert [f.place.split("(")[-1].rstrip(")") for f in found] == ["decode", "forward", "print"]
+    assert found[0].share == pytest.approx(0.38)
+
+
 def test_a_validation_that_waits_costs_what_it_waits_and_not_what_its_model_takes() -> None:
     all_of_it = first(with_stalls(Stall(StallKind.VALIDATION, 1001.0, 0.5, 20, "", 0.05)))[1]
     waiting = first(with_stalls(Stall(StallKind.VALIDATION, 1001.0, 0.5, 20, "", 0.45)))[1]
@@ -209,11 +216,17 @@ def test_a_wait_for_the_device_is_named_by_line_and_costs_no_more_than_the_devic
 
 def test_a_wait_that_a_few_late_batches_make_is_a_note_and_no_cause() -> None:
     late = factory.burst(TWO, wait_s=0.0004, step_s=0.04, service_s=0.03)
-    waits = [0.11 if k in (7, 23) else wait for k, wait in enumerate(late.wait_s)]
+    waits = [0.07 if k in (7, 23) else wait for k, wait in enumerate(late.wait_s)]
     noisy = msgspec.structs.replace(late, wait_s=waits, period_s=[0.04 + wait for wait in waits])
     found = diagnose.of(fine(noisy))
     assert found[0].cause is Cause.STEP
     assert [f.severity for f in found[1:]] == [Severity.NOTE]
+
+
+def test_a_large_wait_is_a_cause_also_in_a_burst_too_short_for_an_interval() -> None:
+    many = Settings.make(num_workers=16)
+    short = factory.burst(many, service_s=2.0, wait_s=0.06, batches=12)
+    assert first(starved(short, loader=factory.site(settings=many)))[0] in (Cause.CPU, Cause.CORES)
 
 
 def test_advice_does_not_name_what_is_in_use() -> None:

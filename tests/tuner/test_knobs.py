@@ -17,6 +17,7 @@ from gputune.probes.burst import Burst, Infeasible, Purpose
 from gputune.probes.protocol import Knob, Length
 from gputune.probes.settings import Settings
 from gputune.record import Recommendation, Trial
+from gputune.report import tables
 from gputune.script import parse
 from gputune.study import Store
 from gputune.target_bench import TargetBench
@@ -110,6 +111,14 @@ def test_a_recommended_knob_is_exported_beside_the_loaders_and_read_again():
     assert made.loaders[0].settings == OWN
     assert config.parse(toml.render(run).encode(), ".toml", "x") == made
     assert """GPUTUNE_KNOBS='{"depth": 2, "mode": "it'"'"'s"}'""" in env.render(run)
+
+
+def test_a_proved_knob_is_a_row_of_before_and_after():
+    run = factory.run()
+    assert run.proof is not None
+    proof = msgspec.structs.replace(run.proof, candidate=OWN.replace(knobs=(("depth", 2),)))
+    rows = {row.name: (row.before, row.after) for row in tables.changes(msgspec.structs.replace(run, proof=proof))}
+    assert rows["depth"] == ("default", "2")
 
 
 @pytest.fixture

@@ -103,3 +103,10 @@ def test_events_of_the_warm_up_are_not_counted() -> None:
 def test_a_burst_without_batches_has_no_ledger() -> None:
     empty = msgspec.structs.replace(factory.burst(), period_s=[], wait_s=[], samples=[])
     assert ledger.of_burst(empty) is None
+
+
+def test_copies_that_could_not_be_timed_are_missing_for_the_reason_given() -> None:
+    reason = "copies to the device are not timed: RuntimeError: no events"
+    burst = msgspec.structs.replace(factory.burst(), missing=[reason, "host syncs are not looked for: x"])
+    entry = of(burst).entry(Line.COPY)
+    assert (entry.quality, entry.note) == (Quality.MISSING, reason)

@@ -47,3 +47,10 @@ def test_the_refusal_says_what_to_do():
     with lock.campaign(), pytest.raises(InconclusiveError) as caught, lock.campaign():
         pass
     assert "wait for it to end" in caught.value.hint
+
+
+def test_another_machine_that_shares_the_home_is_not_locked_out(monkeypatch):
+    with lock.campaign():
+        monkeypatch.setattr(lock, "_machine", lambda: "another")
+        with lock.campaign():
+            pass

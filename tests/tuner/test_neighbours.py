@@ -40,6 +40,13 @@ def test_what_is_not_counted_is_unknown_of_all_rounds(unknown: str) -> None:
     assert neighbours.lost_shares([burst(workers=2), blind]) == []
 
 
+def test_a_neighbour_that_takes_nothing_from_the_script_does_not_disturb_it() -> None:
+    assert not neighbours.disturbed(burst(other_cpu_cores=3.0, queued_share=0.01))
+    assert neighbours.disturbed(burst(other_cpu_cores=3.0, queued_share=0.1))
+    assert neighbours.disturbed(burst(other_cpu_cores=3.0, queued_share=None))
+    assert not neighbours.disturbed(burst(other_cpu_cores=0.2, queued_share=None))
+
+
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 64.0), st.floats(0.0, 64.0))
 def test_never_more_than_half_is_excused(main: float, workers: float, own: float, other: float) -> None:
     values = {"queued_share": main, "worker_queued_share": workers, "cpu_cores": own, "other_cpu_cores": other}

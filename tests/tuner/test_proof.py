@@ -70,6 +70,23 @@ def test_noise_takes_more_pairs_and_a_budget_that_is_over_does_not_save_any():
     assert len(late.pairs) == proof.MIN_PAIRS
 
 
+def test_a_gain_far_beyond_its_uncertainty_needs_no_more_pairs_and_a_small_one_does():
+    noisy = [0.1, 0.104, 0.097, 0.103, 0.1, 0.104, 0.097, 0.103]
+    large = proof.prove(Scripted([2 * s for s in noisy], noisy[::-1]), USER, CANDIDATE, 100.0)
+    small = proof.prove(Scripted([1.08 * s for s in noisy], noisy[::-1]), USER, CANDIDATE, 100.0)
+    assert large is not None
+    assert small is not None
+    assert large.better
+    assert len(large.pairs) == proof.MIN_PAIRS
+    assert len(small.pairs) > proof.MIN_PAIRS
+
+
+def test_what_a_knob_changes_is_said_to_be_the_scripts_own():
+    user = Settings.make(num_workers=1)
+    words = proof.reproducibility(user, user.replace(knobs=(("size", 2),)), LoaderSite(file="x.py", line=1))
+    assert words == "identical batches in identical order; what size changes about them is the script's own"
+
+
 def test_a_candidate_that_dies_in_the_proof_proves_nothing():
     assert proof.prove(Scripted([0.2] * 8, [0.1, None]), USER, CANDIDATE, 100.0) is None
 

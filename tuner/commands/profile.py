@@ -90,13 +90,14 @@ class Profile:
         return outcome.exit_code
 
     def _show(self, outcome: Any, json_file: str | None) -> None:
+        from gputune import output
         from gputune.files import write_whole
         from gputune.record import dump
         from gputune.report import console
 
         if outcome.run is None:
             return
-        print(console.render(outcome.run), file=sys.stderr)
+        print(console.render(outcome.run, program=output.program()), file=sys.stderr)
         if json_file == "-":
             sys.stdout.buffer.write(dump(outcome.run))
         elif json_file:

@@ -49,7 +49,8 @@ class Report:
         name = arguments.format or ("html" if arguments.open else "console")
         row = FORMATS[name]
         if name == "console" and arguments.output is None:
-            sys.stdout.write(console.render(run, color=sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))))
+            colored = sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+            sys.stdout.write(console.render(run, color=colored, program=output.program()))
             return ExitCode.OK
         target = arguments.output
         if target is None and (arguments.open or (row.binary and sys.stdout.isatty())):

@@ -12,7 +12,11 @@ from importlib import import_module
 
 import msgspec
 
+from gputune.errors import InconclusiveError
 from gputune.record import Run
+
+_TORCH = frozenset({"python", "huggingface", "lightning", "hydra", "env"})
+"""Formats that spell DataLoader's arguments."""
 
 
 class Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +33,11 @@ class Format(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InconclusiveError: the run has nothing to export in this format.
         """
+        if self.name in _TORCH and run.recommendation and run.recommendation.settings.pipeline:
+            raise InconclusiveError(
+                f"run {run.id} tuned TensorFlow; --format {self.name} is for torch's DataLoader",
+                f"gputune export {run.id} --format tfdata (or keras, patch, yaml, json, toml)",
+            )
         renderer: Callable[[Run], str] = import_module(f"gputune.export.{self.module}").render
         return renderer(run)
 
@@ -42,6 +51,8 @@ _TABLE = (
     Format(name="huggingface", module="huggingface", suffix=".txt", summary="Trainer arguments, flags, JSON"),
     Format(name="lightning", module="lightning", suffix=".py", summary="arguments for a LightningDataModule"),
     Format(name="hydra", module="hydra", suffix=".txt", summary="override string and YAML fragment"),
+    Format(name="tfdata", module="tfdata", suffix=".py", summary="what to write into a tf.data pipeline, by line"),
+    Format(name="keras", module="keras", suffix=".py", summary="arguments of a Keras PyDataset (else as tfdata)"),
     Format(name="env", module="env", suffix=".env", summary="environment variables, one a line"),
     Format(name="markdown", module="markdown", suffix=".md", summary="the report for a pull request"),
     Format(

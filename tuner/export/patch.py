@@ -11,7 +11,7 @@ import msgspec
 
 from gputune import config
 from gputune.errors import InconclusiveError
-from gputune.export import callsite, runtime_api, splice
+from gputune.export import callsite, runtime_api, splice, tfdata_patch
 from gputune.probes.protocol import LoaderSite
 from gputune.probes.settings import Settings
 from gputune.record import Run
@@ -54,6 +54,8 @@ def make(run: Run) -> Patch:
     site = run.loader
     assert site is not None  # from_run has checked it
     path = Path(site.file)
+    if wanted.pipeline is not None:
+        return _of_pipeline(run, site, wanted)
     _refuse_libraries(site)
     data = _read(path, run)
     source = callsite.Source(data, path.name)
@@ -73,6 +75,17 @@ def make(run: Run) -> Patch:
     return Patch(
         text=text, root=root, path=path, line=site.line, before=data, after=after, names=made.names, wanted=wanted
     )
+
+
+def _of_pipeline(run: Run, site: LoaderSite, wanted: Settings) -> Patch:
+    """Return the patch for a ``tf.data`` pipeline; its calls are found one by one, so that no library is in the way."""
+    path = Path(site.file)
+    data, root = _read(path, run), _root(path, run)
+    after = tfdata_patch.edited(run, data, path)
+    text = f"# gputune run {run.id}; apply with: git -C {root} apply PATCH_FILE\n"
+    text += diff(data, after, path.relative_to(root).as_posix())
+    names = list(site.settings.differences(wanted))
+    return Patch(text=text, root=root, path=path, line=site.line, before=data, after=after, names=names, wanted=wanted)
 
 
 def _refuse_libraries(site: LoaderSite) -> None:

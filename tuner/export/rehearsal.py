@@ -23,6 +23,8 @@ from gputune.numbers import rate
 from gputune.probes.burst import Burst, Purpose
 from gputune.probes.protocol import Hello, Length
 from gputune.probes.sandbox import plan
+from gputune.probes.settings import Settings
+from gputune.probes.tensorflow.settings import PIPELINE_SETTINGS
 from gputune.record import Run
 from gputune.script import Script
 from gputune.target_bench import TargetBench
@@ -155,7 +157,7 @@ def _judged(run: Run, made: Patch, hello: Hello, burst: Burst) -> Rehearsed:
             "profile again, then export again",
         )
     for name in made.names:
-        seen, wanted = getattr(site.settings, name), getattr(made.wanted, name)
+        seen, wanted = _value(site.settings, name), _value(made.wanted, name)
         if seen != wanted:
             raise InconclusiveError(
                 f"the patch is not offered: with it the loader at {made.path.name}:{made.line} still has "
@@ -171,5 +173,10 @@ def _judged(run: Run, made: Patch, hello: Hello, burst: Burst) -> Rehearsed:
             f"the patch is not offered: the patched script made {rate(now.value)}, yours made {rate(before)}",
             "other programs may have been busy: export again, or profile again",
         )
-    values = {name: getattr(site.settings, name) for name in made.names}
+    values = {name: _value(site.settings, name) for name in made.names}
     return Rehearsed(values=values, samples_per_s=now, before_samples_per_s=before)
+
+
+def _value(settings: Settings, name: str) -> object:
+    """Return a setting of the loader or of its pipeline."""
+    return getattr(settings.pipeline if name in PIPELINE_SETTINGS and settings.pipeline else settings, name)

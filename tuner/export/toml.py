@@ -23,7 +23,10 @@ def text(configuration: config.Config) -> str:
     lines = _pairs(document)
     for loader in loaders:
         settings = loader.pop("settings")
+        pipeline = settings.pop("tensorflow", None)
         lines += ["", "[[loaders]]", *_pairs(loader), "[loaders.settings]", *_pairs(settings)]
+        if pipeline:
+            lines += ["[loaders.settings.tensorflow]", *_pairs(pipeline)]
     if not loaders:
         lines.append("loaders = []")
     if knobs:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gputune import ledger, verdict, words
+from gputune import front, ledger, verdict, words
 from gputune.cause import Finding
 from gputune.numbers import percent, seconds
 from gputune.record import Run
@@ -22,8 +22,15 @@ BAR = 28
 """Columns of the ledger's bar."""
 
 
-def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
-    """Return the report as text; with ``color`` it holds ANSI codes unless NO_COLOR is set."""
+def render(run: Run, *, width: int = WIDTH, color: bool = False, program: str = "gputune") -> str:
+    """Return the report as text; with ``color`` it holds ANSI codes unless NO_COLOR is set.
+
+    Args:
+        run: what to report.
+        width: columns.
+        color: whether the terminal shows colours.
+        program: how the reader calls gputune, for the next commands.
+    """
     colored = color and not os.environ.get("NO_COLOR")
     buffer = io.StringIO()
     console = Console(
@@ -34,13 +41,16 @@ def render(run: Run, *, width: int = WIDTH, color: bool = False) -> str:
     _verdict(console, judged)
     _ledger(console, run)
     _by_line(console, run)
+    _pipeline(console, run)
     _changes(console, run)
     _tried(console, run)
+    _front(console, run)
     _missing(console, run)
     if judged.next_commands:
         console.print()
         for index, command in enumerate(judged.next_commands):
-            console.print(Text(f"{'next:' if index == 0 else '  or:'} {command}", style="bold" if index == 0 else ""))
+            typed = program + command.removeprefix("gputune")
+            console.print(Text(f"{'next:' if index == 0 else '  or:'} {typed}", style="bold" if index == 0 else ""))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -109,6 +119,19 @@ def _by_line(console: Console, run: Run) -> None:
         console.print(Padding(table, (0, 0, 0, 2)))
 
 
+def _pipeline(console: Console, run: Run) -> None:
+    rows = tables.pipeline(run)
+    if not rows:
+        return
+    _heading(console, "The pipeline as it runs: part of its threads' time, and what AUTOTUNE chose")
+    table = Table.grid(padding=(0, 2))
+    for justify in ("right", "left", "left", "left"):
+        table.add_column(justify=justify, overflow="fold")
+    for name, place, share, chosen in rows:
+        table.add_row(share, name, place, chosen)
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
 def bar(share: float, width: int = BAR) -> str:
     """Return a bar of block characters, an eighth of a column fine; anything above nothing is visible."""
     eighths = max(1 if share > 0 else 0, round(min(1.0, share) * width * 8))
@@ -144,6 +167,22 @@ def _tried(console: Console, run: Run) -> None:
     table.add_column("why", style="dim", overflow="fold")
     for row in rows:
         table.add_row(row.number, row.settings, row.rate, row.wait, row.cost, row.note)
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _front(console: Console, run: Run) -> None:
+    offers = front.offers(run)
+    if len(offers) < 2:
+        return
+    _heading(console, f"Speed against cost in workers (--prefer {run.options.get('prefer', 'balanced')})")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("settings", overflow="fold")
+    for name in ("samples/s", "of fastest", "cost"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for offer in offers:
+        speed, share = f"{offer.samples_per_s:.0f}", percent(offer.of_fastest)
+        table.add_row(offer.settings, speed, share, f"{offer.cost:.1f}", offer.role)
     console.print(Padding(table, (0, 0, 0, 2)))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gputune import described, hotspots, ledger, proof, stats, words
+from gputune import described, hotspots, ledger, pipeline_stages, proof, stats, words
 from gputune.numbers import cores, known_size, percent, plain_rate, seconds, size
 from gputune.probes.burst import Burst, Where
 from gputune.probes.settings import SETTINGS, Settings
+from gputune.probes.tensorflow.settings import PIPELINE_SETTINGS, shown
 from gputune.record import Run, Trial
 from gputune.timeline import measured
 
@@ -63,11 +64,8 @@ def changes(run: Run) -> list[Change]:
     if before is None or after is None or run.proof is None:
         return []
     mine, theirs = before.settings, run.proof.candidate
-    rows = [
-        _change(name, _value(getattr(mine, name)), _value(getattr(theirs, name)))
-        for name in SETTINGS
-        if _worth_showing(name, getattr(mine, name), getattr(theirs, name))
-    ]
+    rows = _changed_settings(mine, theirs)
+    rows += [_change(name, "default", str(value)) for name, value in theirs.knob_values.items()]
     both = [proof.user_and_candidate(pair) for pair in run.proof.pairs]
     rows.append(_change("samples/s (proof)", *(_mean_rate(rates) for rates in zip(*both, strict=True))))
     rows.append(_change("data wait", _wait(before), _wait(after)))
@@ -76,6 +74,34 @@ def changes(run: Run) -> list[Change]:
     if before.gpu.utilization is not None or after.gpu.utilization is not None:
         rows.append(_change("GPU utilisation", _gpu(before), _gpu(after)))
     return rows
+
+
+def _changed_settings(mine: Settings, theirs: Settings) -> list[Change]:
+    if mine.pipeline is not None and theirs.pipeline is not None:
+        before, after = mine.pipeline.values(), theirs.pipeline.values()
+        return [
+            _change(name, _value(before.get(name)), _value(after.get(name)))
+            for name in PIPELINE_SETTINGS
+            if name in before or name in after
+        ]
+    return [
+        _change(name, _value(getattr(mine, name)), _value(getattr(theirs, name)))
+        for name in SETTINGS
+        if _worth_showing(name, getattr(mine, name), getattr(theirs, name))
+    ]
+
+
+def pipeline(run: Run) -> list[tuple[str, str, str, str]]:
+    """Return what each transformation of a ``tf.data`` pipeline did in the baseline, and what AUTOTUNE chose there."""
+    return [
+        (
+            used.name,
+            used.place or NONE,
+            percent(used.share),
+            ", ".join(f"{name}={value}" for name, value in used.chosen.items()) or NONE,
+        )
+        for used in pipeline_stages.of(run.baseline, run.loader)
+    ]
 
 
 def _worth_showing(name: str, before: object, after: object) -> bool:
@@ -87,7 +113,7 @@ def _change(name: str, before: str, after: str) -> Change:
 
 
 def _value(value: object) -> str:
-    return NONE if value is None else str(value)
+    return NONE if value is None else shown(value)
 
 
 def _mean_rate(rates: Sequence[float]) -> str:
@@ -183,7 +209,9 @@ def machine(run: Run) -> list[tuple[str, str]]:
     if limits.driver:
         rows.append(("driver", limits.driver))
     if environment:
-        rows.append(("software", f"Python {environment.python}, torch {environment.torch}"))
+        libraries = {"torch": environment.torch, "TensorFlow": environment.tensorflow, "Keras": environment.keras}
+        used = [f"{name} {version}" for name, version in libraries.items() if version]
+        rows.append(("software", ", ".join([f"Python {environment.python}", *used])))
     if run.baseline and run.baseline.batch_bytes:
         rows.append(("one batch", size(run.baseline.batch_bytes)))
     return rows

@@ -1,7 +1,8 @@
 """Runs at interpreter start under gputune: arms the agent, then hands over to the user's own sitecustomize.
 
 Only the standard library is touched here, and no module that site has not loaded already: this runs in every
-interpreter the user's command starts. gputune itself is imported in the one that imports torch's data package.
+interpreter the user's command starts. gputune itself is imported in the one that imports the data package of torch or
+of TensorFlow.
 Nothing of ours may stop the user's program: what goes wrong is said in one line.
 """
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-TRIGGER = "torch.utils.data.dataloader"
+TRIGGERS = {"torch.utils.data.dataloader": "start", "tensorflow.python.data.ops.dataset_ops": "start_tensorflow"}
+"""Module to wait for -> what to call in ``gputune.probes.attach.wake``."""
 _waiting: "dict[str, Callable[[ModuleType], None]]" = {}
 """Module name -> what to call with it, right after its body has run and before its importer goes on."""
 _original: "Any" = None
@@ -99,7 +101,8 @@ def _arm() -> None:
     if scope != "tree":
         _restore_environment(here, names)
     if mode in ("probe", "apply") and not off and not _is_helper_process(scope):
-        after_import(TRIGGER, lambda module: _wake(module, mode, scope, channel, config))
+        for trigger in TRIGGERS:
+            after_import(trigger, lambda module: _wake(module, mode, scope, channel, config))
 
 
 def _restore_environment(here: str, names: "tuple[str, ...]") -> None:
@@ -114,7 +117,7 @@ def _restore_environment(here: str, names: "tuple[str, ...]") -> None:
             del os.environ["PYTHONPATH"]
 
 
-def _wake(dataloader: "ModuleType", mode: str, scope: str, channel: str, config: str) -> None:
+def _wake(module: "ModuleType", mode: str, scope: str, channel: str, config: str) -> None:
     try:
         import msgspec  # noqa: F401
 
@@ -129,7 +132,8 @@ def _wake(dataloader: "ModuleType", mode: str, scope: str, channel: str, config:
         if scope != "tree":
             _tell_tuner(channel, reason)
         return
-    wake.start(dataloader, mode=mode, scope=scope, channel=channel, config=config, after_import=after_import)
+    start = getattr(wake, TRIGGERS[module.__name__])
+    start(module, mode=mode, scope=scope, channel=channel, config=config, after_import=after_import)
 
 
 def _tell_tuner(channel: str, reason: str) -> None:

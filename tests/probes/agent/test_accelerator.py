@@ -88,6 +88,14 @@ class TestCopies:
         assert timer.take() == []
         timer.remove()
 
+    @pytest.mark.heavy
+    def test_compiled_code_that_converts_tensors_gives_what_it_gave(self):
+        timer = CopyTimer(torch.Tensor, Scripted("meta"))
+        doubled = torch.compile(lambda x: x.to(torch.float64) * 2, backend="eager", fullgraph=True)
+        assert doubled(torch.ones(3)).tolist() == [2.0, 2.0, 2.0]
+        assert doubled(torch.ones(3)).dtype is torch.float64
+        timer.remove()
+
     def test_a_device_that_fails_ends_the_timing_and_not_the_copy(self):
         device = Scripted("meta")
         timer = CopyTimer(torch.Tensor, device)
@@ -179,7 +187,10 @@ class Cuda:
     """What of ``torch.cuda`` the real class calls, on a scripted card."""
 
     def __init__(self) -> None:
-        self.mode, self.done = 0, False
+        self.mode, self.done, self.capturing = 0, False, False
+
+    def is_current_stream_capturing(self):
+        return self.capturing
 
     def Event(self, enable_timing):
         assert enable_timing
@@ -213,6 +224,8 @@ def test_cuda_marks_are_events_and_their_milliseconds_become_seconds():
     assert device.between_s(begin, end) is None
     cuda.done = True
     assert device.between_s(begin, end) == 0.0025
+    cuda.capturing = True
+    assert device.mark() is None
     cuda.mode = 1
     device.warn_of_syncs(True)
     assert cuda.mode == "warn"

@@ -1,13 +1,12 @@
 """Hugging Face's Trainer, or Accelerate in a plain loop; argv[1]: trainer or accelerate."""
 
-import sys
 import tempfile
 
 import torch
-from common import Numbers, make_model, tell
+from common import WORKERS, Numbers, Seen, make_model, shape, tell
 from torch.utils.data import DataLoader
 
-seen = []
+seen = Seen()
 
 
 class Rows(Numbers):
@@ -30,7 +29,7 @@ def with_trainer():
 
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(), per_device_train_batch_size=8, num_train_epochs=1, report_to=[], use_cpu=True,
-        save_strategy="no", logging_strategy="no", disable_tqdm=True, remove_unused_columns=False,
+        save_strategy="no", logging_strategy="no", disable_tqdm=True, remove_unused_columns=False, dataloader_num_workers=WORKERS,
     )  # fmt: skip
     Trainer(Model(), arguments, train_dataset=Rows()).train()  # HERE trainer
 
@@ -40,7 +39,7 @@ def with_accelerate():
 
     accelerator = Accelerator(cpu=True)
     model = make_model()
-    loader = DataLoader(Numbers(), batch_size=8, shuffle=True)  # HERE accelerate
+    loader = DataLoader(Numbers(), batch_size=8, shuffle=True, num_workers=WORKERS)  # HERE accelerate
     model, optimizer, loader = accelerator.prepare(model, torch.optim.SGD(model.parameters(), 1e-9), loader)
     for x in loader:
         seen.extend(x.flatten().tolist())
@@ -49,5 +48,5 @@ def with_accelerate():
         optimizer.step()
 
 
-with_trainer() if sys.argv[1] == "trainer" else with_accelerate()
+with_trainer() if shape == "trainer" else with_accelerate()
 tell(seen)

@@ -1,20 +1,18 @@
 """Lightning's Trainer; argv[1]: plain, validation, module (a LightningDataModule) or fabric."""
 
 import logging
-import sys
 
 import lightning
 import torch
-from common import Numbers, make_model, tell
+from common import WORKERS, Numbers, Seen, make_model, shape, tell
 from torch.utils.data import DataLoader
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-shape = sys.argv[1]
-seen = []
+seen = Seen()
 
 
 def make_loader():
-    return DataLoader(Numbers(), batch_size=8, shuffle=True)  # HERE
+    return DataLoader(Numbers(), batch_size=8, shuffle=True, num_workers=WORKERS)  # HERE
 
 
 class Module(lightning.LightningModule):

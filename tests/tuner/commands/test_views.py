@@ -82,7 +82,7 @@ def test_configuring_every_verb_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("name", [name for name in EXPORTS if name != "patch"])
+@pytest.mark.parametrize("name", [name for name in EXPORTS if name not in ("patch", "tfdata", "keras")])
 def test_exports_go_to_stdout_and_nothing_else_does(name: str, results: Path, capfdbinary: Any) -> None:
     assert call("export", "20261124", "--format", name) == ExitCode.OK
     seen = capfdbinary.readouterr()
@@ -120,6 +120,29 @@ def test_reports_are_written_unchanged(name: str, results: Path, capfdbinary: An
 def test_the_report_of_the_last_run_is_for_the_terminal(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("report") == ExitCode.OK
     assert "next: gputune report 20261125-080000-train --format html --open" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("called", "shown"),
+    [
+        ("/usr/lib/python3/gputune/__main__.py", "-m gputune report"),
+        (".venv/bin/gputune", ".venv/bin/gputune report"),
+        ("bin/gputune", "gputune report"),
+    ],
+    ids=["as a module", "not on the PATH", "on the PATH"],
+)
+def test_the_next_command_can_be_typed_where_this_one_was(
+    called: str, shown: str, results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (".venv/bin", "bin"):
+        (results.parent / folder).mkdir(parents=True)
+        (results.parent / folder / "gputune").touch(0o755)
+    monkeypatch.setenv("PATH", str(results.parent / "bin"))
+    monkeypatch.setattr(sys, "argv", [called if called.startswith("/") else str(results.parent / called)])
+    assert call("report") == ExitCode.OK
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("next: ")
+    assert f"{shown} 20261125" in last
 
 
 def test_open_writes_the_page_beside_the_run_and_opens_it(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:

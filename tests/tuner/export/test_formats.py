@@ -44,7 +44,7 @@ def executed(code: str) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "patch"])
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("patch", "tfdata", "keras")])
 def test_each_format_is_what_it_was(name: str, golden: Any) -> None:
     golden(f"export-{name}.txt", FORMATS[name].render(factory.run()))
 
@@ -198,7 +198,7 @@ def test_exporting_and_reading_back_gives_the_same_settings(settings: Settings, 
 
 
 def test_every_format_that_carries_settings_is_read_back_or_run() -> None:
-    run_for_real = {"patch", "lightning"}  # test_patch.py; test_frameworks.py
+    run_for_real = {"patch", "lightning", "tfdata", "keras"}  # test_patch.py; test_frameworks.py; test_tfdata.py
     assert set(FORMATS) - NEED_NO_RECOMMENDATION - run_for_real == set(READERS)
 
 

@@ -11,7 +11,7 @@ import run_factory as factory
 from gputune.report import markdown
 
 
-@pytest.mark.parametrize("name", ["recommended", "healthy", "with_events", "no_loader"])
+@pytest.mark.parametrize("name", ["recommended", "healthy", "with_events", "detailed", "no_loader"])
 def test_the_report_is_what_it_was(name: str, golden: Any) -> None:
     golden(f"markdown-{name}.md", markdown.render(factory.ALL[name]()))
 
