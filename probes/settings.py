@@ -123,7 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __str__(self) -> str:
         loader = self.dataloader_kwargs() if self.pipeline is None else self.pipeline.shown()
-        values = loader | self.process_wide() | self.knob_values
+        values = {**loader, **self.process_wide(), **self.knob_values}
         return " ".join(f"{name}={value}" for name, value in values.items())
 
 

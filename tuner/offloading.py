@@ -45,8 +45,10 @@ def evident(baseline: Burst, site: LoaderSite | None = None) -> dict[str, float]
 
 
 def evident_in(run: Run) -> dict[str, float]:
-    """Return the same for a run that has a baseline."""
-    return evident(run.baseline, run.loader) if run.baseline else {}
+    """Return the same for a run that has a baseline; a ``tf.data`` pipeline has no such settings."""
+    if run.baseline is None or run.baseline.settings.pipeline is not None:
+        return {}
+    return evident(run.baseline, run.loader)
 
 
 def length(baseline: Burst, names: Mapping[str, Any] | set[str]) -> Length:

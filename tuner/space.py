@@ -100,6 +100,8 @@ def build(
         for name, setting in SETTINGS.items()
     }
     offered = _with_own(choices, current, restrict)
+    process_wide = {name for name, setting in SETTINGS.items() if setting.scope is Scope.PROCESS}
+    choices |= {name: (getattr(current, name),) for name in process_wide - {*restrict, *evident}}
     cuts: list[str] = []
     if "num_workers" not in restrict:
         most, why = _worker_limit(machine, worker_bytes, cpu_bound)

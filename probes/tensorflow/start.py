@@ -11,8 +11,8 @@ from types import ModuleType
 
 import msgspec
 
-from gputune.probes.agent import loggers
 from gputune.probes.agent.apply import ApplyConfig
+from gputune.probes.agent.loggers import Logging
 from gputune.probes.agent.start import claim, in_this_process_only, keep_tracebacks_clean, report
 from gputune.probes.agent.steps import StepCounter
 from gputune.probes.attach import descriptors
@@ -75,7 +75,7 @@ def start_probe(
     hooks.install(sites, conductor)
     keras_hooks.install(steps, conductor.checkpointed, conductor.logged, after_import)
     after_import(private.PY_DATASET_ADAPTER, py_dataset.install)
-    loggers.Logging(conductor.logged).install(lambda name, callback: None)
+    Logging(conductor.logged).install(lambda name, callback: None)
     atexit.register(in_this_process_only, conductor.goodbye)
     keep_tracebacks_clean()
 
