@@ -149,13 +149,13 @@ class Keeping:
 
     def phase(self, name: str, run: Run) -> None:
         """Write the record, or say why that is not possible, and show the phase."""
-        self._progress.phase(name, run)
         self._keep(run)
+        self._progress.phase(name, run)
 
     def trial(self, trial: Trial, run: Run) -> None:
         """Write the record and show the trial."""
-        self._progress.trial(trial, run)
         self._keep(run)
+        self._progress.trial(trial, run)
 
     def _keep(self, run: Run) -> None:
         try:
