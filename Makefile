@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint types unit faults fuzz tensorflow stacks matrix wheel gate timing clean
+.PHONY: demo test lint types unit faults fuzz tensorflow tensorflow-campaigns stacks matrix wheel gate timing clean
 
 # torch first and pinned: a plain "pip install torch" fetches gigabytes of CUDA packages on a machine without a GPU.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -44,7 +44,9 @@ faults: $(VENV)/faults
 
 # A million hostile inputs (make test feeds a few thousand); the coverage-guided ones where atheris installs.
 fuzz: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python tests/fuzz/million.py
+	$(BIN)/python tests/fuzz/coverage_guided.py
 
 # Our own gate: an example that must not starve, and one that does against its committed baseline (on other hardware only
 # the share of the ceiling is compared). What a busy machine leaves undecided passes.
@@ -77,7 +79,11 @@ $(TF)/installed: pyproject.toml constraints.txt tests/tensorflow/requirements.tx
 	touch $@
 
 tensorflow: $(TF)/installed
-	$(TF)/bin/python -m pytest -m tensorflow tests/tensorflow
+	$(TF)/bin/python -m pytest -m "tensorflow and not heavy" tests/tensorflow
+
+# Whole campaigns on Keras and tf.data scripts.
+tensorflow-campaigns: $(TF)/installed
+	$(TF)/bin/python -m pytest -m "tensorflow and heavy" tests/tensorflow
 
 # Every framework with its real library, in an environment of its own (2.5 GB; over 20 minutes on 2 busy cores).
 STACKS := .venv-stacks
