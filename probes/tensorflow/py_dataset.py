@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import time
 from types import ModuleType
 from typing import Any
@@ -84,7 +85,7 @@ def own_settings(adapter: Any) -> PipelineSettings:
 
 def set_workers(adapter: Any, settings: PipelineSettings) -> None:
     """Give an adapter the queue and workers that Keras would have given it for these settings."""
-    module = __import__(type(adapter).__module__, fromlist=["OrderedEnqueuer"])
+    module = sys.modules[type(adapter).__module__]
     workers, processes = settings.workers or 1, bool(settings.use_multiprocessing)
     adapter.enqueuer = None
     if workers > 1 or processes:
