@@ -13,7 +13,6 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	$(BIN)/gputune profile examples/image_folder.py
-	$(BIN)/gputune export --format python
 
 test: lint types unit
 
