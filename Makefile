@@ -30,7 +30,7 @@ types: $(VENV)/installed .types/gputune
 	touch -h .types/gputune
 
 unit: $(VENV)/installed
-	$(BIN)/pytest -m "not heavy"
+	$(BIN)/pytest -m "not heavy and not tensorflow"
 
 # python -m, so that spawned children of the tests find the test modules. What takes minutes: doors, gates, ranks, and
 # every fault survived, by every library that writes files; ends with the table of faults.
@@ -39,7 +39,7 @@ $(VENV)/faults: $(VENV)/installed
 	touch $@
 
 faults: $(VENV)/faults
-	$(BIN)/python -m pytest -m heavy
+	$(BIN)/python -m pytest -m "heavy and not tensorflow"
 
 # A million hostile inputs (make test feeds a few thousand); the coverage-guided ones where atheris installs.
 fuzz: $(VENV)/installed

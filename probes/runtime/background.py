@@ -136,7 +136,7 @@ class BackgroundThread:
                         self._changed.wait()
                     if not self._calls:
                         return
-                    self._busy = True
+                self._busy = True  # also for the first call, which is there before the thread is
                 call, args, kwargs = self._calls.popleft()
                 if len(self._calls) == self.capacity - 1:
                     self._changed.notify_all()

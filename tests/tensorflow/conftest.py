@@ -13,7 +13,8 @@ from conducting import Conducted
 from gputune.probes.target import Target
 
 TARGETS = Path(__file__).parent / "targets"
-THERE = importlib.util.find_spec("tensorflow") is not None
+_FOUND = importlib.util.find_spec("tensorflow")
+THERE = _FOUND is not None and _FOUND.origin is not None  # this very folder is found as a namespace of that name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
