@@ -70,19 +70,19 @@ wheel: $(VENV)/installed
 
 # TensorFlow in an environment of its own: it is large.
 TF := .venv-tensorflow
-$(TF)/installed: pyproject.toml constraints.txt tests/tensorflow/requirements.txt
+$(TF)/installed: pyproject.toml constraints.txt tests/tf/requirements.txt
 	$(PYTHON) -m venv $(TF)
 	$(TF)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(TF)/bin/pip install --quiet --disable-pip-version-check -r tests/tensorflow/requirements.txt
+	$(TF)/bin/pip install --quiet --disable-pip-version-check -r tests/tf/requirements.txt
 	$(TF)/bin/pip install --quiet --disable-pip-version-check -e . hypothesis
 	touch $@
 
 tensorflow: $(TF)/installed
-	$(TF)/bin/python -m pytest -m "tensorflow and not heavy" tests/tensorflow
+	$(TF)/bin/python -m pytest -m "tensorflow and not heavy" tests/tf
 
 # Whole campaigns on Keras and tf.data scripts.
 tensorflow-campaigns: $(TF)/installed
-	$(TF)/bin/python -m pytest -m "tensorflow and heavy" tests/tensorflow
+	$(TF)/bin/python -m pytest -m "tensorflow and heavy" tests/tf
 
 # Every framework with its real library, in an environment of its own (2.5 GB; over 20 minutes on 2 busy cores).
 STACKS := .venv-stacks

@@ -4,7 +4,7 @@
 
 The grid runs without gputune: each point is a fresh process of the unmodified script, which counts its own samples per
 second. The recommendation is then applied with ``gputune run`` and counted by the script in the same way. Needs the
-environment of tests/tensorflow/requirements.txt. Each call adds one script to results/reference/tensorflow.json.
+environment of tests/tf/requirements.txt. Each call adds one script to results/reference/tensorflow.json.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from conducting import Conducted
 from gputune.probes.target import Target
 
 TARGETS = Path(__file__).parent / "targets"
-_FOUND = importlib.util.find_spec("tensorflow")
-THERE = _FOUND is not None and _FOUND.origin is not None  # this very folder is found as a namespace of that name
+THERE = importlib.util.find_spec("tensorflow") is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
