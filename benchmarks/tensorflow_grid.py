@@ -21,7 +21,7 @@ import figures
 
 from gputune.record import Run, load
 
-TARGETS = Path(__file__).parents[1] / "tests" / "tensorflow" / "targets"
+TARGETS = Path(__file__).parents[1] / "tests" / "tf" / "targets"
 SECONDS = "4"
 _CALLS = ("2", "4", "8", "16", "32")
 _PIPELINES = [

@@ -16,6 +16,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "tuner")]
 
 HEAVY = (
     TESTS / "faults",
+    TESTS / "probes" / "agent" / "test_samples.py",
     TESTS / "probes" / "attach",
     TESTS / "probes" / "sandbox",
     TESTS / "probes" / "runtime" / "checkpoint",
