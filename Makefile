@@ -1,8 +1,8 @@
-# One door for developers: make demo | test | faults | tensorflow | wheel | gate | fuzz | stacks | matrix | timing
+# One door for developers: make demo | test | faults | campaigns | tensorflow | wheel | gate | fuzz | stacks | matrix | timing
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint types unit faults fuzz tensorflow tensorflow-campaigns stacks matrix wheel gate timing clean
+.PHONY: demo test lint types unit faults campaigns fuzz tensorflow tensorflow-campaigns stacks matrix wheel gate timing clean
 
 # torch first and pinned: a plain "pip install torch" fetches gigabytes of CUDA packages on a machine without a GPU.
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -39,7 +39,11 @@ $(VENV)/faults: $(VENV)/installed
 	touch $@
 
 faults: $(VENV)/faults
-	$(BIN)/python -m pytest -m "heavy and not tensorflow"
+	$(BIN)/python -m pytest -m "heavy and not tensorflow and not campaign"
+
+# Whole campaigns, several a test: resuming, moved checkpoints, rehearsed patches, ranks, notebooks (a quarter of an hour).
+campaigns: $(VENV)/faults
+	$(BIN)/python -m pytest -m "campaign and not tensorflow"
 
 # A million hostile inputs (make test feeds a few thousand); the coverage-guided ones where atheris installs.
 fuzz: $(VENV)/installed

@@ -26,11 +26,22 @@ HEAVY = (
 )
 """Doors, faults survived and gates, in many processes each: run by ``make faults``."""
 
+CAMPAIGNS = (
+    TESTS / "probes" / "agent" / "test_ranks.py",
+    TESTS / "tuner" / "commands" / "test_again.py",
+    TESTS / "tuner" / "commands" / "test_offload.py",
+    TESTS / "tuner" / "export" / "test_rehearsal.py",
+    TESTS / "tuner" / "test_notebook.py",
+)
+"""Several whole campaigns each: run by ``make campaigns``, beyond the time of CI."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(part in (item.path, *item.path.parents) for part in HEAVY):
+        if any(part in (item.path, *item.path.parents) for part in (*HEAVY, *CAMPAIGNS)):
             item.add_marker("heavy")
+        if item.path in CAMPAIGNS:
+            item.add_marker("campaign")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
