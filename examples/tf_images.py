@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--images", type=int, default=600, help="JPEG files to draw")
-    parser.add_argument("--step-ms", type=float, default=60.0, help="length of the stand-in step without a GPU")
+    parser.add_argument("--step-ms", type=float, default=15.0, help="length of the stand-in step without a GPU")
     args = parser.parse_args()
 
     paths = draw_images(CACHE, args.images)
