@@ -19,7 +19,7 @@ from gputune.probes.agent.failures import explain
 from gputune.probes.agent.hooks import Attached, ready_batches
 from gputune.probes.agent.instruments import Instruments
 from gputune.probes.agent.ranks_party import Party, RankFailed
-from gputune.probes.agent.recorder import forget_yielded
+from gputune.probes.agent.recorder import every_batch_once, forget_yielded
 from gputune.probes.agent.samples import BATCHES_LOST, Samples, SamplesChanged
 from gputune.probes.agent.sites import Sites, settings_of
 from gputune.probes.agent.swap import kill_workers, swap
@@ -137,7 +137,7 @@ class Measurer:
         """Send the finished burst, unless its settings lost or repeated a batch."""
         builder = self._builder
         assert builder is not None
-        once = iterator._sampler_iter.every_batch_once()
+        once = every_batch_once(iterator)
         if not once and builder.order.settings != self._own and not self._samples.iterable:
             self._undo(iterator, attached, builder, SamplesChanged(BATCHES_LOST))
         else:

@@ -109,3 +109,9 @@ def forget_yielded(iterator: Any) -> Any:
     if not isinstance(recorder, IndexRecorder):
         return None
     return recorder.yielded(iterator.__dict__.get("_task_info"))
+
+
+def every_batch_once(iterator: Any) -> bool:
+    """Return whether every batch came exactly once; not known to be otherwise where nothing is recorded."""
+    recorder = iterator.__dict__.get("_sampler_iter")
+    return recorder.every_batch_once() if isinstance(recorder, IndexRecorder) else True
