@@ -138,10 +138,10 @@ class Measurer:
         builder = self._builder
         assert builder is not None
         once = every_batch_once(iterator)
-        if not once and builder.order.settings != self._own and not self._samples.iterable:
+        if once is False and builder.order.settings != self._own and not self._samples.iterable:
             self._undo(iterator, attached, builder, SamplesChanged(BATCHES_LOST))
         else:
-            self._answer(self._samples.sameness(builder.order, once))
+            self._answer(self._samples.sameness(builder.order, bool(once)))
 
     def _answer(self, sameness: Sameness) -> None:
         builder = self._builder

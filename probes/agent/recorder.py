@@ -111,7 +111,7 @@ def forget_yielded(iterator: Any) -> Any:
     return recorder.yielded(iterator.__dict__.get("_task_info"))
 
 
-def every_batch_once(iterator: Any) -> bool:
-    """Return whether every batch came exactly once; not known to be otherwise where nothing is recorded."""
+def every_batch_once(iterator: Any) -> bool | None:
+    """Return whether every batch came exactly once, ``None`` where nothing is recorded."""
     recorder = iterator.__dict__.get("_sampler_iter")
-    return recorder.every_batch_once() if isinstance(recorder, IndexRecorder) else True
+    return recorder.every_batch_once() if isinstance(recorder, IndexRecorder) else None
