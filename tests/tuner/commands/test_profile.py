@@ -94,6 +94,7 @@ def test_the_run_can_be_had_as_json_on_stdout(shell):
     assert run.environment.torch
 
 
+@pytest.mark.campaign
 @pytest.mark.heavy
 def test_a_script_that_ends_by_itself_is_started_again_until_enough_is_known(shell):
     done = shell.run("profile", "--budget", "15", TARGETS / "loops.py", "sequential", "6000", "0")
@@ -102,6 +103,7 @@ def test_a_script_that_ends_by_itself_is_started_again_until_enough_is_known(she
     assert only_run(shell).status is Status.COMPLETE
 
 
+@pytest.mark.campaign
 @pytest.mark.heavy
 def test_an_unsharded_iterable_keeps_its_samples_whatever_it_would_gain(shell):
     done = shell.run("profile", "--budget", "12", TARGETS / "iterable.py", "unsharded")
@@ -112,6 +114,7 @@ def test_an_unsharded_iterable_keeps_its_samples_whatever_it_would_gain(shell):
     assert run.gates[0].allowed == [0, 1]
 
 
+@pytest.mark.campaign
 @pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_campaign_saves_and_shows_what_is_known(shell, none_left, number):
@@ -128,6 +131,7 @@ def test_an_interrupted_campaign_saves_and_shows_what_is_known(shell, none_left,
     none_left(str(script))
 
 
+@pytest.mark.campaign
 @pytest.mark.heavy
 def test_a_killed_tuner_takes_the_script_with_it(shell, none_left):
     script = own_copy(shell, "latency.py")
@@ -139,6 +143,7 @@ def test_a_killed_tuner_takes_the_script_with_it(shell, none_left):
     none_left(str(script))
 
 
+@pytest.mark.campaign
 @pytest.mark.heavy
 def test_a_gpu_is_sampled_beside_the_bursts(shell, stub_library, tmp_path):
     state = tmp_path / "gpu"
@@ -153,6 +158,7 @@ def test_a_gpu_is_sampled_beside_the_bursts(shell, stub_library, tmp_path):
     assert run.machine.gpu
 
 
+@pytest.mark.campaign
 @pytest.mark.heavy
 def test_a_gpu_that_is_lost_in_the_middle_costs_its_figures_and_nothing_else(shell, stub_library, tmp_path):
     state = tmp_path / "gpu"
