@@ -63,12 +63,10 @@ def start_probe(
         after_import: runs something when another module is there.
         inheritable: this may be a launcher: leave the pipes for the process it starts or becomes.
     """
-    found = descriptors.find(channel_text)
-    if found is None:
+    reached = reach(channel_text, inheritable)
+    if reached is None:
         return
-    for fd in found:
-        os.set_inheritable(fd, inheritable)
-    channel: Channel[Order] = Channel(found.orders, found.events, Order)
+    channel, found = reached
     if config_path:
         apply.install(dataloader, config_path, after_import, quiet=True)
     if not torch_private.can_measure(dataloader):
@@ -97,6 +95,21 @@ def start_probe(
     steps.on_first = conductor.alone.start
     atexit.register(in_this_process_only, conductor.goodbye)
     keep_tracebacks_clean()
+
+
+def reach(channel_text: str, inheritable: bool) -> tuple[Channel[Order], descriptors.Descriptors] | None:
+    """Return the channel to the tuner and its descriptors, or ``None`` where it does not reach this process.
+
+    Args:
+        channel_text: see :data:`gputune.probes.attach.CHANNEL`.
+        inheritable: leave the pipes for the process this one starts or becomes.
+    """
+    found = descriptors.find(channel_text)
+    if found is None:
+        return None
+    for fd in found:
+        os.set_inheritable(fd, inheritable)
+    return Channel(found.orders, found.events, Order), found
 
 
 _claimed = False

@@ -13,12 +13,10 @@ import msgspec
 
 from gputune.probes.agent.apply import ApplyConfig
 from gputune.probes.agent.loggers import Logging
-from gputune.probes.agent.start import claim, in_this_process_only, keep_tracebacks_clean, report
+from gputune.probes.agent.start import claim, in_this_process_only, keep_tracebacks_clean, reach, report
 from gputune.probes.agent.steps import StepCounter
-from gputune.probes.attach import descriptors
 from gputune.probes.attach.wake import AfterImport
-from gputune.probes.channel import Channel
-from gputune.probes.protocol import Environment, Order
+from gputune.probes.protocol import Environment
 from gputune.probes.tensorflow import apply, hooks, keras_hooks, private, py_dataset, recipes
 from gputune.probes.tensorflow.conductor import Conductor
 from gputune.probes.tensorflow.sites import Sites
@@ -49,12 +47,10 @@ def start_probe(
         after_import: runs something when another module is there.
         inheritable: this may be a launcher: leave the pipes for the process it starts or becomes.
     """
-    found = descriptors.find(channel_text)
-    if found is None:
+    reached = reach(channel_text, inheritable)
+    if reached is None:
         return
-    for fd in found:
-        os.set_inheritable(fd, inheritable)
-    channel: Channel[Order] = Channel(found.orders, found.events, Order)
+    channel, found = reached
     threads = (0, 0)
     if config_path:
         threads = apply.set_threads(msgspec.json.decode(Path(config_path).read_bytes(), type=ApplyConfig))
